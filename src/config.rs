@@ -18,6 +18,7 @@ mod raw;
 mod reload;
 mod seal;
 mod settings;
+mod sign_in;
 mod sip;
 pub mod sip_client;
 mod values;

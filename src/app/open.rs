@@ -12,8 +12,11 @@ use crate::app::{master_key, nodes};
 use crate::audit::accesses::Accesses;
 use crate::audit::trail::AuditTrail;
 use crate::audit::{self, AuditLog};
+use crate::auth::password_sign_in::PasswordSignIns;
+use crate::auth::second_factor::{self, FactorKey};
 use crate::auth::sign_ins::SignIns;
 use crate::auth::tokens::Tokens;
+use crate::auth::users::Users;
 use crate::cases::register::Cases;
 use crate::cluster::link::Link;
 use crate::cluster::shared_calls::SharedCalls;
@@ -80,6 +83,8 @@ pub struct Opened {
     pub time: Arc<TimeKeeper>,
     /// Access tokens.
     pub tokens: Arc<Tokens>,
+    /// The key of users' second factors.
+    pub factor_key: FactorKey,
     /// The key of the ledger's hashes.
     pub ledger_key: Secret,
     /// The master key's file, if this start created it.
@@ -205,6 +210,7 @@ pub async fn open(
         recovered,
         time,
         tokens,
+        factor_key: FactorKey::new(&secret.derive(second_factor::LABEL)?)?,
         ledger_key: secret.derive(LABEL)?,
         new_master_key: is_new,
         lock,
@@ -224,6 +230,8 @@ impl Opened {
             requests: self.requests(),
             tokens: Arc::clone(&self.tokens),
             sign_ins: self.sign_ins(),
+            users: Arc::new(self.users()),
+            passwords: self.passwords(),
             clock: Arc::clone(&self.clock),
             cases: self.cases(),
             links: self.links(),
@@ -245,7 +253,18 @@ impl Opened {
     /// People who are signed in to the pages.
     pub fn sign_ins(&self) -> Arc<SignIns> {
         let (index, clock) = (self.stores.index.clone(), Arc::clone(&self.clock));
-        Arc::new(SignIns::new(index, Arc::clone(&self.tokens), clock))
+        Arc::new(SignIns::new(index, Arc::clone(&self.tokens), clock, self.config.sign_in.clone()))
+    }
+
+    /// Users, for those who administer them.
+    pub fn users(&self) -> Users {
+        Users::new(self.stores.index.clone(), Arc::clone(&self.clock), self.config.sign_in.clone())
+    }
+
+    /// Users, by what they type to sign in.
+    fn passwords(&self) -> Arc<PasswordSignIns> {
+        let (index, clock) = (self.stores.index.clone(), Arc::clone(&self.clock));
+        Arc::new(PasswordSignIns::new(index, clock, self.factor_key.clone()))
     }
 
     /// Requests of callers.

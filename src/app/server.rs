@@ -4,6 +4,7 @@
 //! listeners. The shutdown is in `stop`.
 
 mod engine;
+mod first_user;
 pub(crate) mod stop;
 
 use std::net::SocketAddr;
@@ -24,8 +25,6 @@ use crate::app::open::{Access, Opened, open};
 use crate::app::publish::Publisher;
 use crate::app::upgrade::Handover;
 use crate::app::{ask, certificates, hardening, nodes, process, sip};
-use crate::auth::Role;
-use crate::auth::tokens::NewToken;
 use crate::cluster::link::Link;
 use crate::config::{Config, StoreConfig};
 use crate::delivery::Delivery;
@@ -67,8 +66,6 @@ pub struct Server {
     pub api: SocketAddr,
     /// Where metrics and health listen.
     pub metrics: SocketAddr,
-    /// An admin token, if this start made one.
-    pub new_admin_token: Option<String>,
     /// Where SIP is listened to.
     pub sip: Bound,
     pub(super) sip_server: Option<SipServer>,
@@ -143,10 +140,7 @@ impl Server {
             None => metrics::registry_up(true),
         }
         let tls = nodes::tls(&config)?;
-        let new_admin_token = opened.tokens.create_first().await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "cannot see whether there is a token; where there is none: `optag token create`");
-            None
-        });
+        first_user::audit_rules(&opened);
         // First of all: every moment until here is missing in the calls that go on.
         let engine = engine::start(&opened)?;
         let ports = PortPool::new(
@@ -283,7 +277,6 @@ impl Server {
         Ok(Self {
             api,
             metrics,
-            new_admin_token,
             sip,
             sip_server,
             ask: asking.as_ref().map(ask::Running::bound).unwrap_or_default(),
@@ -310,17 +303,6 @@ impl Server {
     /// The master key's file, if this start made it.
     pub fn new_master_key(&self) -> Option<&std::path::Path> {
         self.opened.new_master_key.as_deref()
-    }
-
-    /// An admin token of this name; an older one of the same name becomes worthless.
-    ///
-    /// Errors: the index does not answer.
-    pub async fn fresh_token(&self, name: &str) -> anyhow::Result<String> {
-        let tokens = &self.opened.tokens;
-        if tokens.list().await?.iter().any(|token| token.name == name) {
-            tokens.revoke(name).await?;
-        }
-        Ok(tokens.create(&NewToken::of(name, Role::Admin)).await?)
     }
 }
 

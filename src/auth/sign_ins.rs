@@ -1,28 +1,28 @@
-//! People who are signed in to the pages. In: an access token, once; then the secret of a browser's cookie with each
-//! request. Out: whose it is. They are rows of the index, so that every node knows them and an end is one everywhere.
+//! People who are signed in to the pages. In: an access token or a user, once; then the secret of a browser's cookie with
+//! each request. Out: whose it is. They are rows of the index, so that every node knows them and an end is one everywhere.
 //!
-//! A sign-in is worth what its token is: revoking the token ends it. It ends by itself after [`IDLE`] without a request,
-//! and after [`LONGEST`] however much it is used. Only the hash of a secret is kept.
+//! A sign-in is worth what its token or its user is, which is looked up with each request: revoking the token, or disabling
+//! the user, ends it, and changed roles count at once. It ends by itself after some time without a request, and after some
+//! time however much it is used. Only the hash of a secret is kept.
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::Actor;
+use super::settings::SignInSettings;
 use super::token::hash;
 use super::tokens::{Refusal, Tokens};
+use super::user::User;
 use crate::index::{Index, IndexError, SignInRow};
 use optag_core::clock::{Clock, WallTime};
 use optag_core::hex::hex;
 
-/// Time without a request after which a sign-in ends.
-pub const IDLE: Duration = Duration::from_secs(30 * 60);
-/// Time after which a sign-in ends in any case.
-pub const LONGEST: Duration = Duration::from_secs(10 * 3_600);
-/// Sign-ins with one token; the one used longest ago goes first.
+/// Sign-ins of one token or user; the one used longest ago goes first.
 const MOST: i64 = 20;
 /// How exactly the last use is kept. Units: µs.
 const USE_US: i64 = 60_000_000;
+/// Before the id of a user, where others have the hash of a token.
+const USER: &str = "user ";
 
 /// Why nobody is signed in.
 #[derive(Debug, thiserror::Error)]
@@ -57,8 +57,8 @@ pub struct SignedIn {
     pub actor: Actor,
     /// By which its owner names it.
     pub id: String,
-    /// SHA-256 of the token, by which the owner's other sign-ins are found.
-    token_sha256: String,
+    /// SHA-256 of the token, or the user, by which the owner's other sign-ins are found.
+    owner: String,
 }
 
 /// A sign-in as its owner sees it.
@@ -79,12 +79,22 @@ pub struct SignIns {
     index: Index,
     tokens: Arc<Tokens>,
     clock: Arc<dyn Clock>,
+    settings: SignInSettings,
 }
 
 impl SignIns {
     /// Those in an index, with its tokens.
-    pub fn new(index: Index, tokens: Arc<Tokens>, clock: Arc<dyn Clock>) -> Self {
-        Self { index, tokens, clock }
+    pub fn new(index: Index, tokens: Arc<Tokens>, clock: Arc<dyn Clock>, settings: SignInSettings) -> Self {
+        Self { index, tokens, clock, settings }
+    }
+
+    /// How people sign in.
+    pub fn settings(&self) -> &SignInSettings {
+        &self.settings
+    }
+
+    fn idle_us(&self) -> i64 {
+        self.settings.idle.as_micros() as i64
     }
 
     /// Signs in with a token; returns whose it is and the secret for the browser, which cannot be read again.
@@ -99,18 +109,34 @@ impl SignIns {
         if actor.roles.are_of_a_machine() {
             return Err(NotSignedIn::Machine(actor));
         }
+        let secret = self.put(token_sha256).await?;
+        Ok((actor, secret))
+    }
+
+    /// Signs in a user who was admitted; returns whose it is and the secret for the browser, which cannot be read again.
+    ///
+    /// Errors: see [`NotSignedIn`].
+    pub async fn open_for(&self, user: &User) -> Result<(Actor, String), NotSignedIn> {
+        let row = self.index.user(&user.id).await?.ok_or(NotSignedIn::Ended)?;
+        let owner = owner_of(&row.id, row.epoch);
+        let actor = User::of_row(row).actor().ok_or(NotSignedIn::Ended)?;
+        let secret = self.put(owner).await?;
+        Ok((actor, secret))
+    }
+
+    async fn put(&self, owner: String) -> Result<String, NotSignedIn> {
         let (secret, id) = (random::<32>()?, random::<8>()?);
         let now = self.clock.wall();
         let row = SignInRow {
             sha256: hash(&secret),
             id,
-            token_sha256,
+            token_sha256: owner,
             created_at: now,
             used_at: now,
-            expires_at: now.plus_micros(LONGEST.as_micros() as i64),
+            expires_at: now.plus_micros(self.settings.longest.as_micros() as i64),
         };
-        self.index.put_sign_in(&row, now.plus_micros(-(IDLE.as_micros() as i64)), MOST).await?;
-        Ok((actor, secret))
+        self.index.put_sign_in(&row, now.plus_micros(-self.idle_us()), MOST).await?;
+        Ok(secret)
     }
 
     /// Whoever is signed in with a browser's secret.
@@ -120,27 +146,38 @@ impl SignIns {
         let sha256 = hash(secret);
         let row = self.index.sign_in(&sha256).await?.ok_or(NotSignedIn::Ended)?;
         let now = self.clock.wall();
-        let idle = now.micros_since(row.used_at) >= IDLE.as_micros() as i64;
+        let idle = now.micros_since(row.used_at) >= self.idle_us();
         if idle || row.expires_at <= now {
             self.index.end_sign_in(&row.token_sha256, &row.id).await?;
             return Err(NotSignedIn::Ended);
         }
-        let actor = self.tokens.authenticate_hash(&row.token_sha256, address).await?;
+        let actor = match row.token_sha256.strip_prefix(USER) {
+            Some(user) => self.actor_of(user, &row).await?,
+            None => self.tokens.authenticate_hash(&row.token_sha256, address).await?,
+        };
         if actor.is_unverified() {
             return Err(Refusal::Unverified.into());
         }
         if now.micros_since(row.used_at) >= USE_US {
             self.index.sign_in_used(&sha256, now).await?;
         }
-        Ok(SignedIn { actor, id: row.id, token_sha256: row.token_sha256 })
+        Ok(SignedIn { actor, id: row.id, owner: row.token_sha256 })
+    }
+
+    /// As whom a user acts now, if nothing has ended the user's sign-ins since.
+    async fn actor_of(&self, user: &str, row: &SignInRow) -> Result<Actor, NotSignedIn> {
+        let id = user.split(' ').next().unwrap_or_default();
+        let user =
+            self.index.user(id).await?.filter(|user| owner_of(&user.id, user.epoch) == row.token_sha256);
+        user.and_then(|user| User::of_row(user).actor()).ok_or(NotSignedIn::Ended)
     }
 
     /// The sign-ins of whoever this is.
     ///
     /// Errors: index unavailable.
     pub async fn own(&self, who: &SignedIn) -> Result<Vec<OwnSignIn>, IndexError> {
-        let (now, idle) = (self.clock.wall(), IDLE.as_micros() as i64);
-        let rows = self.index.sign_ins_of(&who.token_sha256).await?.into_iter();
+        let (now, idle) = (self.clock.wall(), self.idle_us());
+        let rows = self.index.sign_ins_of(&who.owner).await?.into_iter();
         let valid = rows.filter(|row| row.expires_at > now && now.micros_since(row.used_at) < idle);
         let own = |row: SignInRow| OwnSignIn {
             id: row.id,
@@ -155,7 +192,7 @@ impl SignIns {
     ///
     /// Errors: it has not ended.
     pub async fn end(&self, who: &SignedIn, id: &str) -> Result<bool, IndexError> {
-        self.index.end_sign_in(&who.token_sha256, id).await
+        self.index.end_sign_in(&who.owner, id).await
     }
 }
 
@@ -164,7 +201,15 @@ pub fn change_key(secret: &str) -> String {
     hash(format!("change {secret}"))
 }
 
-fn random<const BYTES: usize>() -> Result<String, NotSignedIn> {
+/// Whose a sign-in is, while nothing ends all of the user's.
+fn owner_of(user_id: &str, epoch: i64) -> String {
+    format!("{USER}{user_id} {epoch}")
+}
+
+/// Random bytes in hexadecimal.
+///
+/// Errors: the system gives none.
+pub(super) fn random<const BYTES: usize>() -> Result<String, NotSignedIn> {
     let mut bytes = [0; BYTES];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| NotSignedIn::NoRandom)?;
     Ok(hex(&bytes))
@@ -180,7 +225,8 @@ mod tests {
     async fn ready(site: &Site, role: Role) -> (Arc<Tokens>, SignIns, String) {
         let tokens = Arc::new(site.open());
         let token = tokens.create(&NewToken::of("ada", role)).await.unwrap();
-        let sign_ins = SignIns::new(site.index(), Arc::clone(&tokens), site.clock.clone());
+        let sign_ins =
+            SignIns::new(site.index(), Arc::clone(&tokens), site.clock.clone(), SignInSettings::default());
         (tokens, sign_ins, token)
     }
 
@@ -196,7 +242,8 @@ mod tests {
         site.clock.put_forward_min(1);
         assert!(matches!(sign_ins.who(&idle, HERE).await, Err(NotSignedIn::Ended)));
         // Another node sees the same.
-        let other = SignIns::new(site.index(), Arc::clone(&tokens), site.clock.clone());
+        let other =
+            SignIns::new(site.index(), Arc::clone(&tokens), site.clock.clone(), SignInSettings::default());
         for _ in 0..28 {
             other.who(&used, HERE).await.unwrap();
             site.clock.put_forward_min(20);

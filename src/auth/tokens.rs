@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::token_files::{LastKnown, TokenFiles};
-use super::{Actor, Permission, Role};
+use super::{Actor, Permission};
 use crate::index::{Index, IndexError, TokenPut};
 use optag_core::clock::{Clock, WallTime};
 
@@ -49,8 +49,8 @@ pub enum TokenError {
     /// It is not described properly.
     #[error(transparent)]
     Bad(#[from] BadToken),
-    /// A token of this name exists.
-    #[error("there is already a token of this name")]
+    /// A token or a user of this name exists.
+    #[error("there is already a token or a user of this name")]
     NameTaken,
     /// There is no such token.
     #[error("there is no token of this name")]
@@ -211,18 +211,11 @@ impl Tokens {
         }
     }
 
-    /// On the first start: a token that runs the installation. `None` if there is one.
+    /// Whether a token can make others.
     ///
-    /// Errors: nobody can say, or it is not created.
-    pub async fn create_first(&self) -> Result<Option<String>, TokenError> {
-        if self.list().await?.iter().any(|stored| stored.roles.allow(Permission::Administer)) {
-            return Ok(None);
-        }
-        match self.create(&NewToken::of("admin", Role::Admin)).await {
-            // Another node was first.
-            Err(TokenError::NameTaken) => Ok(None),
-            created => created.map(Some),
-        }
+    /// Errors: the index does not answer.
+    pub async fn administer(&self) -> Result<bool, TokenError> {
+        Ok(self.list().await?.iter().any(|stored| stored.roles.allow(Permission::Administer)))
     }
 
     /// Revokes the token with this name, durably.

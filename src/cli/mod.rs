@@ -24,6 +24,7 @@ pub mod search;
 pub mod serve;
 pub mod token;
 mod transport;
+pub mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -76,6 +77,7 @@ enum Command {
     Audit(audit::AuditArgs),
     ReplayDeletions(replay_deletions::ReplayArgs),
     Token(token::TokenArgs),
+    User(user::UserArgs),
     Completions(manual::CompletionsArgs),
     Man(manual::ManArgs),
 }
@@ -130,6 +132,7 @@ pub fn run() -> ExitCode {
             Command::Audit(args) => audit::run(args).await,
             Command::ReplayDeletions(args) => replay_deletions::run(args).await,
             Command::Token(args) => token::run(args).await,
+            Command::User(args) => user::run(args).await,
             Command::Completions(args) => manual::completions(&args),
             Command::Man(args) => manual::pages(&args),
         }

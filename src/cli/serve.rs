@@ -1,5 +1,6 @@
 //! `optag serve`: the recorder itself.
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
@@ -15,8 +16,13 @@ use crate::app::server::Server;
 use crate::app::service_manager::{self, State};
 use crate::app::upgrade::Handover;
 use crate::app::{hardening, logging};
+use crate::auth::users::LINK_HOURS;
 use crate::config::{Changes, HANDOVER_VARIABLE, Written};
 use crate::metrics;
+use optag_files::atomic_file;
+
+/// File in the data directory with the link that makes the first user.
+const FIRST_LINK: &str = "first-sign-in";
 
 /// Run the recorder until SIGTERM or SIGINT.
 #[derive(Debug, Args)]
@@ -26,7 +32,8 @@ Examples:
   optag serve --config /etc/optag.toml
   optag serve --print-config           the commented configuration with every key
 
-The first start prints an admin token, once. SIGTERM, SIGINT, SIGQUIT: no new calls, those in progress go on
+The first start prints a link, or writes it to DATA/first-sign-in: it makes the first user, who makes the others
+(docs/guide/users.md). Tokens of machines: optag token. SIGTERM, SIGINT, SIGQUIT: no new calls, those in progress go on
 (shutdown.drain_limit_s), what was heard is delivered (shutdown.deliver_limit_s), exit 0; a second one ends
 both waits. SIGHUP: departments, prompts and log.level are read again; the log says what needs a restart.
 SIGUSR2: the program file, which may be a newer one, takes over in the same process; calls go on, none is
@@ -98,9 +105,7 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
             path.display()
         );
     }
-    if let Some(token) = &running.new_admin_token {
-        println!("admin token, shown this once: {token}");
-    }
+    first_steps(&running).await;
     for (what, bound) in [("SIPREC", &running.sip), ("asking", &running.ask)] {
         for (name, addresses) in [("UDP", &bound.udp), ("TCP", &bound.tcp), ("TLS", &bound.tls)] {
             for address in addresses {
@@ -146,6 +151,27 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
     };
     running.stop(hurry).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says how the first user is made, while there is none: on a terminal, else in a file that nobody else can read, as what
+/// else takes standard output may be a log.
+async fn first_steps(running: &Server) {
+    let file = running.data_dir().join(FIRST_LINK);
+    match running.first_link().await {
+        Ok(Some(link)) if std::io::stdout().is_terminal() => {
+            println!("first sign-in, once within {LINK_HOURS} hours: {link}");
+        }
+        Ok(Some(link)) => match atomic_file::replace(&file, format!("{link}\n").as_bytes()) {
+            Ok(()) => println!("link for the first sign-in: {}", file.display()),
+            Err(error) => {
+                tracing::warn!(%error, "cannot write the link for the first sign-in; make a user: `optag user add`");
+            }
+        },
+        Ok(None) => drop(std::fs::remove_file(file)),
+        Err(error) => {
+            tracing::warn!(error = %format!("{error:#}"), "cannot see whether there is a user; where there is none: `optag user add`");
+        }
+    }
 }
 
 /// Takes what can change while calls go on, and says by key what needs a restart. Tokens, the certificate of SIP and the

@@ -85,7 +85,7 @@ enum Action {
 
 /// A role, parsed from its name.
 #[derive(Clone, Copy, Debug)]
-struct RoleArg(Role);
+pub(super) struct RoleArg(pub Role);
 
 impl FromStr for RoleArg {
     type Err = String;
@@ -119,17 +119,6 @@ fn open(args: &ConfigArgs) -> anyhow::Result<Opened> {
 }
 
 impl Opened {
-    /// Errors: one of these departments is not configured.
-    fn check_known(&self, departments: &[String]) -> anyhow::Result<()> {
-        let known: Vec<&str> = self.config.departments.iter().map(|one| one.id.as_str()).collect();
-        for id in departments {
-            if !known.contains(&id.as_str()) {
-                bail!("there is no department `{id}`, must be one of {}", known.join(", "));
-            }
-        }
-        Ok(())
-    }
-
     /// Writes a change of access to the audit log.
     fn note(&self, detail: String) -> anyhow::Result<()> {
         let entry = AuditEntry {
@@ -144,13 +133,24 @@ impl Opened {
     }
 }
 
+/// Errors: one of these departments is not configured.
+pub(super) fn check_known(config: &Config, departments: &[String]) -> anyhow::Result<()> {
+    let known: Vec<&str> = config.departments.iter().map(|one| one.id.as_str()).collect();
+    for id in departments {
+        if !known.contains(&id.as_str()) {
+            bail!("there is no department `{id}`, must be one of {}", known.join(", "));
+        }
+    }
+    Ok(())
+}
+
 /// Runs the command.
 pub async fn run(args: TokenArgs) -> anyhow::Result<ExitCode> {
     match args.action {
         Action::Create { name, role, department, all_departments, from, expires_days, config } => {
             let opened = open(&config)?;
             let roles = Roles::new(role.into_iter().map(|role| role.0))?;
-            opened.check_known(&department)?;
+            check_known(&opened.config, &department)?;
             let departments = match (all_departments, department.is_empty()) {
                 (true, _) => Some(Departments::All),
                 (false, true) => None,

@@ -51,6 +51,7 @@ section!(
     RawConfig {
         data_dir: String = "./optag-data".into(),
         api: RawApi = RawApi::default(),
+        sign_in: RawSignIn = RawSignIn::default(),
         metrics: RawMetrics = RawMetrics::default(),
         sip: RawSip = RawSip::default(),
         ask: RawAsk = RawAsk::default(),
@@ -86,6 +87,12 @@ section!(RawApi {
     write_timeout_s: i64 = 30,
     trusted_proxies: String = "127.0.0.0/8, ::1".into(),
     learn_rtp_source: bool = false,
+});
+section!(RawSignIn {
+    url: String = String::new(),
+    idle_min: i64 = 30,
+    longest_h: i64 = 10,
+    four_eyes: bool = true,
 });
 section!(RawMetrics { listen: String = "127.0.0.1:9464".into() });
 section!(RawSip {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::auth::settings::SignInSettings;
 use crate::config::cluster::ClusterConfig;
 use crate::disclosure::owner::Owner;
 use crate::erasure::sweep_horizon::SweepLimits;
@@ -28,6 +29,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The HTTP API.
     pub api: ApiConfig,
+    /// How people sign in.
+    pub sign_in: SignInSettings,
     /// Where `/metrics`, `/healthz` and `/readyz` listen.
     pub metrics_listen: SocketAddr,
     /// Where session recording clients are listened to.

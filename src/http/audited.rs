@@ -84,12 +84,14 @@ pub enum AuditAction {
     Refused,
     /// A step of a caller's request, or a look at it.
     Case,
-    /// A token was created or revoked.
+    /// A token was created or revoked, or a user made or changed, or that was asked for, confirmed or denied.
     Access,
     /// Somebody signed in to the pages.
     SignIn,
-    /// A machine's token was used to sign in to the pages.
+    /// A machine's token was used to sign in to the pages, or by a user without a role.
     SignInRefused,
+    /// Name, password or code of a sign-in was wrong.
+    SignInFailed,
     /// Somebody signed out of the pages.
     SignOut,
 }

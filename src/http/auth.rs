@@ -76,9 +76,11 @@ async fn by_cookie(gate: &Gate, mut request: Request, next: Next, secret: String
         return Problem::forbidden("the request does not come from a page of this recorder").into_response();
     }
     let (sign_ins, change) = (Arc::clone(&gate.sign_ins), ChangeKey(change_key(&secret)));
+    let before = who.actor.clone();
     let standing = Standing::new(move || {
-        let (sign_ins, secret) = (Arc::clone(&sign_ins), secret.clone());
-        async move { sign_ins.who(&secret, address).await.is_ok() }.boxed()
+        let (sign_ins, secret, before) = (Arc::clone(&sign_ins), secret.clone(), before.clone());
+        // With other rights it might not have been answered.
+        async move { sign_ins.who(&secret, address).await.is_ok_and(|now| now.actor == before) }.boxed()
     });
     let extensions = request.extensions_mut();
     extensions.insert(who.actor.clone());

@@ -15,8 +15,12 @@ use tower::ServiceExt;
 
 use super::access::{Actor, Departments, Role};
 use super::reached::Reached;
+use crate::auth::password_sign_in::PasswordSignIns;
+use crate::auth::second_factor::FactorKey;
+use crate::auth::settings::SignInSettings;
 use crate::auth::sign_ins::SignIns;
 use crate::auth::tokens::Tokens;
+use crate::auth::users::Users;
 use crate::cases::register::Cases;
 use crate::disclosure::links::Links;
 use crate::disclosure::owner::Owner;
@@ -31,6 +35,7 @@ use optag_core::call::consent::ConsentError;
 use optag_core::call::{ConsentState, Department, RefusedStreams, StreamRole, StreamVerdict};
 use optag_core::clock::{OsClock, WallTime};
 use optag_core::id::CallId;
+use optag_core::locked::Secret;
 use optag_core::private::Private;
 use optag_media::fact::StreamCounts;
 use optag_sip::feed::*;
@@ -53,6 +58,8 @@ pub(super) struct Fake {
     pub wanted: Mutex<Vec<CandidateQuery>>,
     pub audited: Mutex<Vec<AuditEntry>>,
     pub audit_fails: AtomicBool,
+    /// Whether audio begins and never ends.
+    pub endless: AtomicBool,
     pub refuse: Mutex<Option<AdmitError>>,
     pub forbid: Mutex<Option<ConsentError>>,
     pub fail: Mutex<Option<LibraryError>>,
@@ -239,7 +246,12 @@ impl Library for Fake {
             }
             let part = request.range.map_or(Ok(0..total_bytes), |range| range.resolve(total_bytes))?;
             let bytes = Bytes::from_static(&FILE[part.start as usize..part.end as usize]);
-            self.or_fail(Audio { total_bytes, part, bytes: futures::stream::iter([Ok(bytes)]).boxed() })
+            let bytes = futures::stream::iter([Ok(bytes)]);
+            let bytes = match self.endless.load(Ordering::Relaxed) {
+                true => bytes.chain(futures::stream::pending()).boxed(),
+                false => bytes.boxed(),
+            };
+            self.or_fail(Audio { total_bytes, part, bytes })
         }
         .boxed()
     }
@@ -439,6 +451,7 @@ impl Requests for Fake {
 pub(super) struct Api {
     pub fake: Arc<Fake>,
     pub tokens: Arc<Tokens>,
+    pub users: Arc<Users>,
     pub router: Router,
     _dir: tempfile::TempDir,
 }
@@ -491,7 +504,10 @@ impl Api {
     fn of(limits: Limits, learn_rtp_source: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let index = Index::lazy(&IndexPlace::Sqlite(dir.path().join("index.sqlite")), "45").unwrap();
-        let sign_in_index = index.clone();
+        let user_index = index.clone();
+        let users = Users::new(index.clone(), Arc::new(OsClock), SignInSettings::default());
+        let users = Arc::new(users);
+        let key = FactorKey::new(&Secret::copy_of(&[7; 32])).unwrap();
         let tokens = Tokens::open(index, &dir.path().join("tokens.json"), Arc::new(OsClock)).unwrap();
         let tokens = Arc::new(tokens);
         let fake = Arc::new(Fake::default());
@@ -502,7 +518,14 @@ impl Api {
             audit: fake.clone(),
             requests: fake.clone(),
             tokens: tokens.clone(),
-            sign_ins: Arc::new(SignIns::new(sign_in_index, tokens.clone(), Arc::new(OsClock))),
+            sign_ins: Arc::new(SignIns::new(
+                user_index.clone(),
+                tokens.clone(),
+                Arc::new(OsClock),
+                SignInSettings::default(),
+            )),
+            users: users.clone(),
+            passwords: Arc::new(PasswordSignIns::new(user_index, Arc::new(OsClock), key)),
             clock: Arc::new(OsClock),
             cases: Arc::new(Cases::new(index.clone(), jiff::tz::TimeZone::UTC)),
             links: Arc::new(Links::new(index, dir.path().join("links.json"))),
@@ -511,7 +534,7 @@ impl Api {
             learn_rtp_source,
             nodes: None,
         };
-        Self { fake, tokens, router: router(services, limits), _dir: dir }
+        Self { fake, tokens, users, router: router(services, limits), _dir: dir }
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {

@@ -1,4 +1,4 @@
-//! `/api/v1/me`: the current user and the token's permissions, for pages that show only what is permitted.
+//! `/api/v1/me`: the current user and what is permitted, for pages that show only what is permitted.
 
 use axum::{Extension, Json};
 use serde::Serialize;
@@ -14,7 +14,7 @@ use crate::http::server::params::Params;
 /// The current user.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Me {
-    /// Name of the token.
+    /// Name of the token, or of the user.
     name: String,
     /// Its roles.
     roles: Vec<&'static str>,
@@ -33,7 +33,7 @@ pub(super) struct Me {
 }
 
 /// As [`Departments`] is written: `"all"`, or a list of ids.
-fn departments() -> Schema {
+pub(super) fn departments() -> Schema {
     let text = || ObjectBuilder::new().schema_type(Type::String);
     OneOfBuilder::new()
         .item(text().enum_values(Some(["all"])))

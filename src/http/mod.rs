@@ -23,6 +23,7 @@ pub mod server;
 mod services;
 mod sign_in;
 mod standing;
+mod users;
 
 #[cfg(any(test, fuzzing))]
 #[allow(clippy::unwrap_used, reason = "stand-ins for tests")]

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::auth::password_sign_in::PasswordSignIns;
 use crate::auth::sign_ins::SignIns;
 use crate::auth::tokens::Tokens;
+use crate::auth::users::Users;
 use crate::cases::register::Cases;
 use crate::disclosure::links::Links;
 use crate::disclosure::owner::Owner;
@@ -30,6 +32,10 @@ pub struct Services {
     pub tokens: Arc<Tokens>,
     /// People who are signed in to the pages.
     pub sign_ins: Arc<SignIns>,
+    /// Users, for those who administer them.
+    pub users: Arc<Users>,
+    /// Users, by what they type to sign in.
+    pub passwords: Arc<PasswordSignIns>,
     /// Dates audit entries.
     pub clock: Arc<dyn Clock>,
     /// Requests of callers.

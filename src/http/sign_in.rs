@@ -1,16 +1,19 @@
-//! Signing in to the pages and out again. In: a form with an access token, once. Out: a cookie that scripts cannot read and
-//! that the browser sends to this recorder alone. The form works without script.
+//! Signing in to the pages and out again. In: a form with name, password and code, or with an access token, once. Out: a
+//! cookie that scripts cannot read and that the browser sends to this recorder alone. The forms work without script.
 //!
 //! What a page changes with the cookie must come from a page of this recorder, as the browser says, and must carry the key
 //! that only such a page was told (`cookie`). Not here: how long it holds (`auth::sign_ins`).
 
 pub(crate) mod cookie;
+mod enrol;
+mod enrol_page;
+pub(in crate::http) mod own;
 mod page;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Query, Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION, REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
@@ -18,27 +21,28 @@ use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Extension, Form, Json, Router};
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use axum::{Form, Router};
+use serde::Deserialize;
 
-use crate::auth::sign_ins::{NotSignedIn, SignedIn};
+use crate::auth::password_sign_in::{NotAdmitted, Typed};
+use crate::auth::sign_ins::NotSignedIn;
 use crate::auth::tokens::Refusal;
+use crate::disclosure::sheet::Language;
 use crate::http::access::Actor;
-use crate::http::audited::AuditAction;
+use crate::http::audited::{AuditAction, AuditEntry};
 use crate::http::problem::Problem;
 use crate::http::recordings::audit;
 use crate::http::server::client_address::{Peer, Proxies, Throttle, client_address, client_ip};
-use crate::http::server::params::Params;
 use crate::http::services::Services;
-use crate::metrics::{self, AuthFailure};
-use optag_core::clock::WallTime;
-use page::{Message, language, page};
+use crate::metrics::{self, AuthFailure, SignInResult};
+use page::{Form as Shown, Message, language, page};
 
 /// Attempts of one address at once; then [`REFILL_PER_S`].
 const BURST: f64 = 10.0;
 /// Attempts per second and address; more are refused. Nobody at another address waits for them.
 const REFILL_PER_S: f64 = 0.5;
+/// Failed sign-ins that are audited at once, and then per second; more are only counted, so that nobody fills the log.
+const AUDITED: (f64, f64) = (60.0, 1.0);
 /// Styles of this server alone, and forms that go here.
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
@@ -48,28 +52,37 @@ const POLICY: &str =
 struct Door {
     services: Services,
     throttle: Arc<Throttle>,
+    failures: Arc<Throttle<()>>,
     proxies: Proxies,
 }
 
-/// The form.
-#[derive(Deserialize)]
+/// The forms: `secret` is an access token, the rest is of a user.
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct SignInForm {
-    secret: String,
-    #[serde(default)]
+    secret: Option<String>,
+    name: String,
+    password: String,
+    code: String,
     lang: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Asked {
     lang: Option<String>,
+    /// `token`: the form for an access token.
+    with: Option<String>,
 }
 
 /// The routes, which need no token.
 pub(in crate::http) fn router(services: Services, proxies: Proxies) -> Router {
-    let door = Door { services, throttle: Arc::new(Throttle::new(BURST, REFILL_PER_S)), proxies };
+    let throttle = Arc::new(Throttle::new(BURST, REFILL_PER_S));
+    let failures = Arc::new(Throttle::new(AUDITED.0, AUDITED.1));
+    let door = Door { services, throttle, failures, proxies };
     Router::new()
         .route("/sign-in", get(show).post(sign_in))
         .route("/sign-out", post(sign_out))
+        .route("/enrol/{link}", get(enrol::show).post(enrol::take))
         .route_layer(middleware::from_fn(with_headers))
         .with_state(door)
 }
@@ -87,8 +100,14 @@ async fn with_headers(request: Request, next: Next) -> Response {
 }
 
 /// Shows the form.
-async fn show(Query(asked): Query<Asked>, headers: HeaderMap) -> Html<String> {
-    Html(page(language(asked.lang.as_deref(), &headers), Message::None))
+async fn show(State(door): State<Door>, Query(asked): Query<Asked>, headers: HeaderMap) -> Html<String> {
+    let form = if asked.with.as_deref() == Some("token") { Shown::Token } else { Shown::Password };
+    Html(page(
+        language(asked.lang.as_deref(), &headers),
+        form,
+        Message::None,
+        door.services.sign_ins.settings(),
+    ))
 }
 
 /// Signs in, and goes on to the pages.
@@ -99,43 +118,20 @@ async fn sign_in(
     Form(form): Form<SignInForm>,
 ) -> Response {
     let language = language(form.lang.as_deref(), &headers);
-    let told = |status, message| (status, Html(page(language, message))).into_response();
-    if !cookie::is_of_our_page(&headers) {
-        return told(StatusCode::FORBIDDEN, Message::Elsewhere);
-    }
-    let client = client_ip(&extensions, &headers, &door.proxies);
-    if !door.throttle.allows(client, Instant::now()) {
-        return told(StatusCode::TOO_MANY_REQUESTS, Message::TooMany);
-    }
-    let address = client_address(&extensions, &headers, &door.proxies);
-    match door.services.sign_ins.open(form.secret.trim(), address).await {
-        Ok((actor, secret)) => match note(&door.services, &actor, AuditAction::SignIn).await {
-            // The secret is told to nobody.
-            Err(_) => told(StatusCode::SERVICE_UNAVAILABLE, Message::Away),
-            Ok(()) => gone_to("/", cookie::set(Some(&secret), door.is_secure(&extensions, &headers))),
-        },
-        Err(NotSignedIn::Machine(actor)) => {
-            metrics::auth_failed(AuthFailure::Forbidden);
-            match note(&door.services, &actor, AuditAction::SignInRefused).await {
-                Err(_) => told(StatusCode::SERVICE_UNAVAILABLE, Message::Away),
-                Ok(()) => told(StatusCode::FORBIDDEN, Message::Machine),
-            }
+    let shown = if form.secret.is_some() { Shown::Token } else { Shown::Password };
+    let refused = if !cookie::is_of_our_page(&headers) {
+        Err((StatusCode::FORBIDDEN, Message::Elsewhere))
+    } else if let Some(token) = &form.secret {
+        door.by_token(token.trim(), &extensions, &headers).await
+    } else {
+        door.by_password(&form, &extensions, &headers).await
+    };
+    match refused {
+        Ok(secret) => {
+            door.end_earlier(&extensions, &headers).await;
+            door.signed_in(&secret, &extensions, &headers)
         }
-        Err(NotSignedIn::Token(Refusal::Unknown)) | Err(NotSignedIn::Ended) => {
-            metrics::auth_failed(AuthFailure::Invalid);
-            told(StatusCode::UNAUTHORIZED, Message::Wrong)
-        }
-        Err(NotSignedIn::Token(Refusal::Expired)) => {
-            metrics::auth_failed(AuthFailure::Lapsed);
-            told(StatusCode::UNAUTHORIZED, Message::Expired)
-        }
-        Err(NotSignedIn::Token(Refusal::Network)) => {
-            metrics::auth_failed(AuthFailure::Network);
-            told(StatusCode::UNAUTHORIZED, Message::Network)
-        }
-        Err(NotSignedIn::Token(Refusal::Unverified) | NotSignedIn::Index(_) | NotSignedIn::NoRandom) => {
-            told(StatusCode::SERVICE_UNAVAILABLE, Message::Away)
-        }
+        Err((status, message)) => door.told(language, shown, status, message),
     }
 }
 
@@ -155,16 +151,137 @@ async fn sign_out(State(door): State<Door>, extensions: Extensions, headers: Hea
                 .into_response();
         }
     }
-    gone_to("/sign-in", cookie::set(None, door.is_secure(&extensions, &headers)))
+    gone_to("/sign-in", door.cookie(None, &extensions, &headers))
 }
 
 impl Door {
+    fn told(&self, language: Language, form: Shown, status: StatusCode, message: Message) -> Response {
+        (status, Html(page(language, form, message, self.services.sign_ins.settings()))).into_response()
+    }
+
+    fn signed_in(&self, secret: &str, extensions: &Extensions, headers: &HeaderMap) -> Response {
+        gone_to("/", self.cookie(Some(secret), extensions, headers))
+    }
+
+    fn cookie(&self, secret: Option<&str>, extensions: &Extensions, headers: &HeaderMap) -> String {
+        let longest = self.services.sign_ins.settings().longest;
+        cookie::set(secret, longest, self.is_secure(extensions, headers))
+    }
+
     /// Whether the browser talks TLS, as a trusted proxy says.
     fn is_secure(&self, extensions: &Extensions, headers: &HeaderMap) -> bool {
         let by_proxy = extensions.get::<Peer>().is_some_and(|peer| self.proxies.allows(peer.0.ip()));
         by_proxy && headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https")
     }
+
+    fn is_slowed(&self, extensions: &Extensions, headers: &HeaderMap) -> bool {
+        !self.throttle.allows(client_ip(extensions, headers, &self.proxies), Instant::now())
+    }
+
+    /// The secret of a new sign-in with an access token.
+    async fn by_token(
+        &self,
+        token: &str,
+        extensions: &Extensions,
+        headers: &HeaderMap,
+    ) -> Result<String, (StatusCode, Message)> {
+        if self.is_slowed(extensions, headers) {
+            return Err((StatusCode::TOO_MANY_REQUESTS, Message::TooMany));
+        }
+        let address = client_address(extensions, headers, &self.proxies);
+        let (failure, status, message) = match self.services.sign_ins.open(token, address).await {
+            // If it cannot be audited, the secret is told to nobody.
+            Ok((actor, secret)) => return self.noted(&actor, AuditAction::SignIn).await.map(|()| secret),
+            Err(NotSignedIn::Machine(actor)) => {
+                self.noted(&actor, AuditAction::SignInRefused).await?;
+                (AuthFailure::Forbidden, StatusCode::FORBIDDEN, Message::Machine)
+            }
+            Err(NotSignedIn::Token(Refusal::Unknown) | NotSignedIn::Ended) => {
+                (AuthFailure::Invalid, StatusCode::UNAUTHORIZED, Message::Wrong)
+            }
+            Err(NotSignedIn::Token(Refusal::Expired)) => {
+                (AuthFailure::Lapsed, StatusCode::UNAUTHORIZED, Message::Expired)
+            }
+            Err(NotSignedIn::Token(Refusal::Network)) => {
+                (AuthFailure::Network, StatusCode::UNAUTHORIZED, Message::Network)
+            }
+            Err(NotSignedIn::Token(Refusal::Unverified) | NotSignedIn::Index(_) | NotSignedIn::NoRandom) => {
+                return Err(AWAY);
+            }
+        };
+        metrics::auth_failed(failure);
+        Err((status, message))
+    }
+
+    /// The secret of a new sign-in with name, password and code.
+    async fn by_password(
+        &self,
+        form: &SignInForm,
+        extensions: &Extensions,
+        headers: &HeaderMap,
+    ) -> Result<String, (StatusCode, Message)> {
+        let address = client_address(extensions, headers, &self.proxies);
+        let typed = Typed { name: &form.name, password: &form.password, code: &form.code };
+        let user = match self.services.passwords.admit(typed, address, Instant::now()).await {
+            Ok(user) => user,
+            Err(NotAdmitted::Wrong(user)) => {
+                metrics::sign_in(SignInResult::Wrong);
+                metrics::auth_failed(AuthFailure::Invalid);
+                self.note_failure(user).await?;
+                return Err((StatusCode::UNAUTHORIZED, Message::WrongPassword));
+            }
+            Err(NotAdmitted::NoRole(name)) => {
+                metrics::sign_in(SignInResult::NoRole);
+                self.noted_as(name, AuditAction::SignInRefused).await?;
+                return Err((StatusCode::FORBIDDEN, Message::NoRole));
+            }
+            Err(NotAdmitted::Slowed) => {
+                metrics::sign_in(SignInResult::Slowed);
+                return Err((StatusCode::TOO_MANY_REQUESTS, Message::TooMany));
+            }
+            // It was counted where it was refused.
+            Err(NotAdmitted::Busy(_)) => return Err((StatusCode::SERVICE_UNAVAILABLE, Message::Busy)),
+            Err(NotAdmitted::Index(_)) => return Err(AWAY),
+        };
+        let (actor, secret) = self.services.sign_ins.open_for(&user).await.map_err(|_| AWAY)?;
+        self.noted(&actor, AuditAction::SignIn).await?;
+        metrics::sign_in(SignInResult::SignedIn);
+        Ok(secret)
+    }
+
+    /// Audits a failure, unless there are very many. What was typed as a name may be a password: a name that nobody has
+    /// is not noted.
+    async fn note_failure(&self, user: Option<String>) -> Result<(), (StatusCode, Message)> {
+        if !self.failures.allows((), Instant::now()) {
+            return Ok(());
+        }
+        self.noted_as(user.unwrap_or_else(|| "unknown".into()), AuditAction::SignInFailed).await
+    }
+
+    async fn noted(&self, actor: &Actor, action: AuditAction) -> Result<(), (StatusCode, Message)> {
+        note(&self.services, actor, action).await.map_err(|_| AWAY)
+    }
+
+    async fn noted_as(&self, actor: String, action: AuditAction) -> Result<(), (StatusCode, Message)> {
+        let at = self.services.clock.wall();
+        let entry = AuditEntry { at, actor, action, purpose: None, recording: None, detail: None };
+        self.services.audit.append(entry).await.map_err(|_| AWAY)
+    }
+
+    /// Ends what the browser was signed in to before: a new sign-in has a new secret.
+    async fn end_earlier(&self, extensions: &Extensions, headers: &HeaderMap) {
+        let address = client_address(extensions, headers, &self.proxies);
+        if let Some(secret) = cookie::secret(headers)
+            && let Ok(who) = self.services.sign_ins.who(&secret, address).await
+        {
+            // Where this fails, it ends by itself.
+            let _ = self.services.sign_ins.end(&who, &who.id).await;
+        }
+    }
 }
+
+/// Nobody can be signed in at the moment.
+const AWAY: (StatusCode, Message) = (StatusCode::SERVICE_UNAVAILABLE, Message::Away);
 
 async fn note(services: &Services, actor: &Actor, action: AuditAction) -> Result<(), Problem> {
     audit(services, actor, action, None, None, None).await
@@ -176,65 +293,4 @@ fn gone_to(place: &'static str, cookie: String) -> Response {
         answer.headers_mut().insert(SET_COOKIE, cookie);
     }
     answer
-}
-
-/// A browser in which the current user is signed in.
-#[derive(Serialize, ToSchema)]
-pub(super) struct SignInView {
-    /// Its name.
-    id: String,
-    /// Whether it is the one that asks.
-    current: bool,
-    /// When it began.
-    #[schema(value_type = String, format = DateTime)]
-    created_at: WallTime,
-    /// When it was last used, to within a minute.
-    #[schema(value_type = String, format = DateTime)]
-    used_at: WallTime,
-    /// When it ends at the latest.
-    #[schema(value_type = String, format = DateTime)]
-    expires_at: WallTime,
-}
-
-/// Where the current user is signed in; empty for a program that uses a token.
-#[utoipa::path(get, path = "/api/v1/sign-ins", tag = "access", responses((status = 200, body = Vec<SignInView>)))]
-pub(super) async fn list(
-    State(services): State<Services>,
-    who: Option<Extension<SignedIn>>,
-    params: Params,
-) -> Result<Json<Vec<SignInView>>, Problem> {
-    params.finish()?;
-    let Some(Extension(who)) = who else { return Ok(Json(Vec::new())) };
-    let all = services.sign_ins.own(&who).await.map_err(away)?.into_iter();
-    let view = |one: crate::auth::sign_ins::OwnSignIn| SignInView {
-        current: one.id == who.id,
-        id: one.id,
-        created_at: one.created_at,
-        used_at: one.used_at,
-        expires_at: one.expires_at,
-    };
-    Ok(Json(all.map(view).collect()))
-}
-
-/// Signs the current user out of one of these.
-#[utoipa::path(delete, path = "/api/v1/sign-ins/{sign_in}", tag = "access", params(("sign_in" = String, Path)),
-    responses((status = 204), (status = 404, body = Problem, content_type = "application/problem+json")))]
-pub(super) async fn end(
-    State(services): State<Services>,
-    who: Option<Extension<SignedIn>>,
-    Path(sign_in): Path<String>,
-    params: Params,
-) -> Result<StatusCode, Problem> {
-    params.finish()?;
-    let none = || Problem::new(StatusCode::NOT_FOUND, "there is no such sign-in of yours");
-    let Extension(who) = who.ok_or_else(none)?;
-    if !services.sign_ins.end(&who, &sign_in).await.map_err(away)? {
-        return Err(none());
-    }
-    note(&services, &who.actor, AuditAction::SignOut).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-fn away(_: crate::index::IndexError) -> Problem {
-    Problem::unavailable("the index does not answer", 2)
 }

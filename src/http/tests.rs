@@ -11,3 +11,4 @@ mod recordings;
 mod requests;
 mod sign_in;
 mod streams;
+mod users;

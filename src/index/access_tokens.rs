@@ -36,7 +36,7 @@ pub struct TokenRow {
 pub enum TokenPut {
     /// It is durable.
     Done,
-    /// There is one of this name.
+    /// There is a token or a user of this name.
     NameTaken,
     /// There are as many as there may be.
     TooMany,
@@ -70,6 +70,10 @@ impl Index {
         let counted = sqlx::query("SELECT COUNT(*) AS total FROM access_tokens");
         if counted.fetch_one(&mut *transaction).await?.try_get::<i64, _>("total")? >= most {
             return Ok(TokenPut::TooMany);
+        }
+        let user = sqlx::query("SELECT 1 AS one FROM users WHERE name = $1").bind(&row.name);
+        if user.fetch_optional(&mut *transaction).await?.is_some() {
+            return Ok(TokenPut::NameTaken);
         }
         if insert(&mut transaction, row).await?.rows_affected() == 0 {
             return Ok(TokenPut::NameTaken);

@@ -39,6 +39,8 @@ mod sign_ins;
 mod signing_keys;
 mod statement;
 mod stored;
+mod user_requests;
+mod users;
 
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::{Any, Row};
@@ -59,6 +61,8 @@ pub use holds::{HoldRow, Placed, Placing};
 pub use nodes::{Beat, NodeRow, NodeState};
 pub use search_terms::{Found, Position, Query};
 pub use sign_ins::SignInRow;
+pub use user_requests::UserRequestRow;
+pub use users::{Enrolment, UserPut, UserRow};
 
 use self::database::Database;
 use self::statement::storable;

@@ -49,15 +49,11 @@ impl OwnRecorder {
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
         let mut stdout = BufReader::new(child.stdout.take().context("cannot read its output")?);
-        let mut token = None;
         let mut sip = <[String; 2]>::default();
         loop {
             let mut line = String::new();
             if stdout.read_line(&mut line)? == 0 {
                 bail!("the recorder exited early: {}", child.wait()?);
-            }
-            if let Some((_, shown)) = line.split_once("shown this once: ") {
-                token = Some(shown.trim().to_owned());
             }
             if let Some((_, address)) = line.split_once("SIPREC over ") {
                 let at = usize::from(address.starts_with("TCP"));
@@ -67,7 +63,7 @@ impl OwnRecorder {
                 let (api, metrics) =
                     rest.trim().split_once(", metrics ").context("no addresses in its output")?;
                 let (api, metrics) = (api.to_owned(), metrics.to_owned());
-                let token = token.context("no token in its output")?;
+                let token = token(program, &config, settings)?;
                 return Ok(Self { child, _stdout: stdout, dir, api, metrics, sip, token });
             }
         }
@@ -85,6 +81,17 @@ impl Drop for OwnRecorder {
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.dir);
     }
+}
+
+/// Makes an admin token as an administrator does.
+fn token(program: &Path, config: &Path, settings: &[(&str, String)]) -> anyhow::Result<String> {
+    let mut command = Command::new(program);
+    command.args(["token", "create", "load", "--role", "admin", "--config"]).arg(config);
+    let made = command.envs(settings.iter().map(|(name, value)| (name, value))).output()?;
+    if !made.status.success() {
+        bail!("cannot create a token: {}", String::from_utf8_lossy(&made.stderr));
+    }
+    Ok(String::from_utf8(made.stdout)?.trim().to_owned())
 }
 
 /// Resources used by a recorder in a run.

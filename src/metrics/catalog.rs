@@ -166,6 +166,7 @@ catalog! {
     HTTP_SECONDS = Histogram(HTTP_S), "optag_http_request_seconds", [], "Time until an HTTP response began.";
     HTTP_CONNECTIONS_CLOSED_TOTAL = Counter, "optag_http_connections_closed_total", ["cause": &["stalled", "displaced", "address", "handshake"]], "HTTP connections closed by the recorder: stalled reader, idle connection displaced by a new one, too many connections from one address, or a failed TLS handshake between nodes.";
     AUTH_FAILURES_TOTAL = Counter, "optag_auth_failures_total", ["cause": &["missing", "invalid", "forbidden", "department", "network", "lapsed"]], "HTTP requests refused: no token, an unknown one, no permission, another department, another network; or ended as the token lapsed.";
+    SIGN_INS_TOTAL = Counter, "optag_sign_ins_total", ["result": &["signed_in", "wrong", "slowed", "busy", "no_role", "link_used", "link_wrong"]], "Attempts to sign in by password, and uses of one-time links: admitted, something wrong, refused by a rate limit, no turn for checking a password, a user without a role; a password set by a link, a link that is not valid.";
     SIP_SESSIONS = Gauge, "optag_sip_sessions", [], "SIPREC recording sessions in progress.";
     SIP_MESSAGES_DROPPED_TOTAL = Counter, "optag_sip_messages_dropped_total", [], "SIP messages dropped: a queue, buffer or connection was full, or the sender is not an allowed client.";
     SIP_EVENTS_TOTAL = Counter, "optag_sip_events_total", ["event": OPEN], "SIPREC events; docs/guide/feeding.md explains those that matter.";

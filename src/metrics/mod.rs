@@ -15,6 +15,7 @@ mod process;
 mod record;
 #[cfg(test)]
 mod reference;
+mod sign_ins;
 mod spooling;
 mod storing;
 
@@ -25,5 +26,6 @@ pub use events::*;
 pub use nodes::*;
 pub use process::*;
 pub use record::*;
+pub use sign_ins::*;
 pub use spooling::*;
 pub use storing::*;

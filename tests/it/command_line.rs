@@ -43,6 +43,9 @@ fn a_command_in_a_directory_without_an_installation_says_so_and_creates_nothing(
         &["replay-deletions"],
         &["token", "create", "pbx-1", "--role", "feed"],
         &["token", "list"],
+        &["user", "add", "ada", "--role", "auditor"],
+        &["user", "list"],
+        &["user", "confirm", "x"],
     ] {
         let output = run(dir.path(), args);
         let said = text(&output);

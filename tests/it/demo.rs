@@ -103,7 +103,7 @@ fn levels_agree(file: &str, dir: &Path) {
 fn every_command_explains_itself_with_an_example() {
     for command in [
         "serve", "demo", "load", "search", "export", "erase", "import", "check", "doctor", "keys", "recover",
-        "token",
+        "token", "user",
     ] {
         let help = Command::new(env!("CARGO_BIN_EXE_optag")).args([command, "--help"]).output().unwrap();
         let text = String::from_utf8_lossy(&help.stdout).into_owned();

@@ -40,18 +40,36 @@ impl Settings {
     }
 }
 
-/// Creates a token by the command.
-fn create_token(config: &Path, name: &str, role: &str) -> String {
+/// Creates a token by the command. `None`: another node has made one of this name.
+fn create_token(config: &Path, name: &str, role: &str, env: &[(String, String)]) -> Option<String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_optag"));
     command.args(["token", "create", name, "--role", role, "--all-departments", "--config"]);
-    let made = command.arg(config).output().unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    String::from_utf8(made.stdout).unwrap().trim().to_owned()
+    let made = command.arg(config).envs(env.iter().cloned()).output().unwrap();
+    let said = String::from_utf8_lossy(&made.stderr);
+    if said.contains("already a token") {
+        return None;
+    }
+    assert!(made.status.success(), "{said}");
+    Some(String::from_utf8(made.stdout).unwrap().trim().to_owned())
 }
 
 impl Server {
-    /// Starts a recorder on `dir` and waits until it reports that it is ready.
+    /// Starts a recorder on `dir` and waits until it reports that it is ready; with an admin token.
     pub(crate) async fn start(dir: &Path, settings: &Settings) -> Self {
+        let mut server = Self::start_bare(dir, settings).await;
+        let kept = dir.join("token.txt");
+        server.token = std::fs::read_to_string(&kept).unwrap_or_default();
+        if server.token.is_empty() {
+            let create = |name: &str| create_token(&dir.join("optag.toml"), name, "admin", &settings.env);
+            let made = create("admin").or_else(|| create(&format!("of {}", dir.display())));
+            server.token = made.expect("names are of directories");
+            std::fs::write(kept, &server.token).unwrap();
+        }
+        server
+    }
+
+    /// The same as on an owner's first start: without a token.
+    pub(crate) async fn start_bare(dir: &Path, settings: &Settings) -> Self {
         let config = dir.join("optag.toml");
         std::fs::write(&config, toml_of(dir, settings)).unwrap();
         let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log.txt")).unwrap();
@@ -64,17 +82,12 @@ impl Server {
             .spawn()
             .unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut token = std::fs::read_to_string(dir.join("token.txt")).unwrap_or_default();
         let (mut sip, mut asking, mut asking_tcp) = (String::new(), String::new(), String::new());
         let (api, metrics) = loop {
             let mut line = String::new();
             if stdout.read_line(&mut line).unwrap() == 0 {
                 let log = std::fs::read_to_string(dir.join("log.txt")).unwrap();
                 panic!("optag serve ended early ({:?}):\n{log}", child.wait());
-            }
-            if let Some((_, shown)) = line.split_once("shown this once: ") {
-                token = shown.trim().to_owned();
-                std::fs::write(dir.join("token.txt"), &token).unwrap();
             }
             if let Some((_, address)) = line.split_once("SIPREC over UDP: ") {
                 sip = address.trim().to_owned();
@@ -90,11 +103,6 @@ impl Server {
                 break (api.to_owned(), metrics.to_owned());
             }
         };
-        if token.is_empty() {
-            // Another node of the same index has shown the first one.
-            token = create_token(&config, &format!("of {}", dir.display()), "admin");
-            std::fs::write(dir.join("token.txt"), &token).unwrap();
-        }
         Self {
             child,
             _stdout: stdout,
@@ -104,7 +112,7 @@ impl Server {
             sip,
             asking,
             asking_tcp,
-            token,
+            token: String::new(),
             client: reqwest::Client::new(),
         }
     }
@@ -190,7 +198,7 @@ impl Server {
 
     /// A new token of a role, under the role's name.
     pub(crate) fn token_of(&self, role: &str) -> String {
-        create_token(&self.dir.join("optag.toml"), role, role)
+        create_token(&self.dir.join("optag.toml"), role, role, &[]).expect("it is the first")
     }
 
     /// Waits until the recording is in the index.

@@ -14,3 +14,4 @@ pub mod owner;
 pub mod private;
 pub mod signing;
 pub mod steady;
+pub mod throttle;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::super::test_site::{HERE, NOW, Site};
 use super::super::token::{PREFIX, hash};
-use super::super::{BadRoles, Departments, Roles};
+use super::super::{BadRoles, Departments, Role, Roles};
 use super::*;
 
 fn new(name: &str, roles: &str, departments: Option<Departments>) -> NewToken {
@@ -16,10 +16,12 @@ fn new(name: &str, roles: &str, departments: Option<Departments>) -> NewToken {
 #[tokio::test]
 async fn a_token_is_shown_once_and_kept_only_as_its_hash() {
     let site = Site::new();
-    let token = site.open().create_first().await.unwrap().unwrap();
+    let first = site.open();
+    assert!(!first.administer().await.unwrap());
+    let token = first.create(&NewToken::of("admin", Role::Admin)).await.unwrap();
     assert_eq!(token.len(), PREFIX.len() + 64);
     let again = site.open();
-    assert_eq!(again.create_first().await.unwrap(), None);
+    assert!(again.administer().await.unwrap());
     assert_eq!(again.authenticate(&token, HERE).await, Ok(Actor::with_role("admin", Role::Admin)));
     site.knows(1).await;
     for (path, bytes) in files(&site) {
@@ -171,7 +173,7 @@ async fn the_file_of_an_earlier_version_is_taken_over_once_and_a_backup_of_it_re
     assert!(path.exists());
 
     let tokens = site.open();
-    assert_eq!(tokens.create_first().await.unwrap(), None);
+    assert!(tokens.administer().await.unwrap());
     assert_eq!(tokens.authenticate("ada", HERE).await, Ok(Actor::with_role("ada", Role::Admin)));
     assert_eq!(tokens.authenticate("eo", HERE).await, Ok(Actor::with_role("eo", Role::Contact)));
     assert!(!path.exists() && site.file("tokens.json.taken-over").exists());

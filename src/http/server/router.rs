@@ -21,7 +21,7 @@ use crate::http::server::health::{Readiness, healthz, metrics_page, readyz};
 use crate::http::server::openapi;
 use crate::http::server::request_guard::{Guard, guard, method_not_allowed, not_found};
 use crate::http::services::Services;
-use crate::http::{admin, calls, cases, me, recordings, sign_in};
+use crate::http::{admin, calls, cases, me, recordings, sign_in, users};
 use crate::metrics::exporter::Exporter;
 use optag_core::limit;
 
@@ -52,8 +52,16 @@ pub fn router(services: Services, limits: Limits) -> Router {
     let caps = Guard { requests: Arc::new(Semaphore::new(limits.requests)), timeout: limits.timeout };
     let (guarded, mut document) = OpenApiRouter::new()
         .routes(routes!(me::me))
-        .routes(routes!(sign_in::list))
-        .routes(routes!(sign_in::end))
+        .routes(routes!(sign_in::own::list))
+        .routes(routes!(sign_in::own::end))
+        .routes(routes!(users::list, users::add))
+        .routes(routes!(users::set_roles))
+        .routes(routes!(users::reset))
+        .routes(routes!(users::disable))
+        .routes(routes!(users::enable))
+        .routes(routes!(users::requests))
+        .routes(routes!(users::confirm))
+        .routes(routes!(users::deny))
         .routes(routes!(calls::announce, calls::list))
         .routes(routes!(calls::show))
         .routes(routes!(calls::consent))

@@ -1,9 +1,11 @@
 //! The cookie of who is signed in, and whether a request comes from a page of this recorder.
 
+use std::time::Duration;
+
 use axum::http::header::{COOKIE, HOST, ORIGIN};
 use axum::http::{HeaderMap, Method};
 
-use crate::auth::sign_ins::{LONGEST, change_key};
+use crate::auth::sign_ins::change_key;
 
 /// Name of the cookie.
 const NAME: &str = "optag_session";
@@ -19,9 +21,9 @@ pub(in crate::http) fn secret(headers: &HeaderMap) -> Option<String> {
     pairs.find(|(name, _)| *name == NAME).map(|(_, secret)| secret.to_owned())
 }
 
-/// The value of `Set-Cookie` for a secret; without one, the cookie ends.
-pub(super) fn set(secret: Option<&str>, secure: bool) -> String {
-    let age_s = secret.map_or(0, |_| LONGEST.as_secs());
+/// The value of `Set-Cookie` for a secret that holds for this long; without one, the cookie ends.
+pub(super) fn set(secret: Option<&str>, longest: Duration, secure: bool) -> String {
+    let age_s = secret.map_or(0, |_| longest.as_secs());
     let secure = if secure { "; Secure" } else { "" };
     format!(
         "{NAME}={}; Path=/; Max-Age={age_s}; HttpOnly; SameSite=Strict{secure}",
@@ -69,11 +71,11 @@ mod tests {
         assert_eq!(secret(&headers(&[("cookie", "a=b; optag_session=abc; c=d")])), Some("abc".into()));
         assert_eq!(secret(&headers(&[("cookie", "optag_sessions=abc")])), None);
         assert_eq!(secret(&headers(&[])), None);
-        let cookie = set(Some("abc"), true);
+        let cookie = set(Some("abc"), Duration::from_secs(60), true);
         for part in ["optag_session=abc", "HttpOnly", "SameSite=Strict", "Secure", "Path=/"] {
             assert!(cookie.split("; ").any(|one| one == part), "{cookie}: {part}");
         }
-        assert!(set(None, false).contains("optag_session=; Path=/; Max-Age=0"));
+        assert!(set(None, Duration::from_secs(60), false).contains("optag_session=; Path=/; Max-Age=0"));
     }
 
     #[test]

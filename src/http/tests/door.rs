@@ -106,6 +106,7 @@ async fn the_openapi_document_lists_every_route_and_needs_no_token() {
         "delete /api/v1/recordings/{id}",
         "delete /api/v1/recordings/{id}/hold",
         "delete /api/v1/sign-ins/{sign_in}",
+        "delete /api/v1/user-requests/{request}",
         "get /api/v1/audit",
         "get /api/v1/calls",
         "get /api/v1/calls/{id}",
@@ -127,6 +128,8 @@ async fn the_openapi_document_lists_every_route_and_needs_no_token() {
         "get /api/v1/recordings/{id}/erasure/receipt",
         "get /api/v1/retention/report",
         "get /api/v1/sign-ins",
+        "get /api/v1/user-requests",
+        "get /api/v1/users",
         "post /api/v1/admin/drain",
         "post /api/v1/calls",
         "post /api/v1/calls/{id}/consent",
@@ -150,8 +153,14 @@ async fn the_openapi_document_lists_every_route_and_needs_no_token() {
         "post /api/v1/recordings/{id}/handout",
         "post /api/v1/recordings/{id}/links",
         "post /api/v1/retention/clock",
+        "post /api/v1/user-requests/{request}/confirm",
+        "post /api/v1/users",
+        "post /api/v1/users/{user}/disable",
+        "post /api/v1/users/{user}/enable",
+        "post /api/v1/users/{user}/reset",
         "put /api/v1/calls/{id}/streams/{label}",
         "put /api/v1/recordings/{id}/hold",
+        "put /api/v1/users/{user}/roles",
     ];
     assert_eq!(routes, expected);
     assert!(document["components"]["schemas"]["CallBody"].is_object());

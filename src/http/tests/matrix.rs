@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use crate::http::access::{Actor, Departments, Permission, Role};
+use crate::auth::user::Rights;
+use crate::auth::users::{By, NewUser};
+use crate::http::access::{Actor, Departments, Permission, Role, Roles};
 use crate::http::audited::{AuditAction, Purpose};
 use crate::http::fakes::{Answer, Api, NAME, NUMBER, id};
 
@@ -17,6 +19,8 @@ enum Elsewhere {
     Same,
     /// 404, wherever: a token is signed in nowhere.
     NotSignedIn,
+    /// 404 for all departments, as none waits; 403 for some: it is about the whole installation.
+    NoneThere,
     /// 404, as for an id that does not exist.
     NotFound,
     /// A list without it.
@@ -38,7 +42,7 @@ struct Door {
 
 /// Every route.
 fn doors() -> Vec<Door> {
-    use Elsewhere::{NoSuchDepartment, NotFound, NotSignedIn, Refused, Same, Without};
+    use Elsewhere::{NoSuchDepartment, NoneThere, NotFound, NotSignedIn, Refused, Same, Without};
     use Permission::*;
     let stream = || json!({"label": "caller", "codec": "pcma", "source": {"ip": "127.0.0.1"}});
     let call =
@@ -57,6 +61,27 @@ fn doors() -> Vec<Door> {
         door("get", "/api/v1/me", &[], Same, None),
         door("get", "/api/v1/sign-ins", &[], Same, None),
         door("delete", "/api/v1/sign-ins/{sign_in}", &[], NotSignedIn, None),
+        door("get", "/api/v1/users", &[Administer], Refused, None),
+        door(
+            "post",
+            "/api/v1/users",
+            &[Administer],
+            Refused,
+            Some(json!({"name": "user{unique}", "roles": ["auditor"]})),
+        ),
+        door(
+            "put",
+            "/api/v1/users/{user}/roles",
+            &[Administer],
+            Refused,
+            Some(json!({"roles": ["auditor"]})),
+        ),
+        door("post", "/api/v1/users/{user}/reset", &[Administer], Refused, None),
+        door("post", "/api/v1/users/{user}/disable", &[Administer], Refused, None),
+        door("post", "/api/v1/users/{user}/enable", &[Administer], Refused, None),
+        door("get", "/api/v1/user-requests", &[Administer], Refused, None),
+        door("post", "/api/v1/user-requests/{request}/confirm", &[Administer], NoneThere, None),
+        door("delete", "/api/v1/user-requests/{request}", &[Administer], NoneThere, None),
         door("post", "/api/v1/calls", &[Calls], NoSuchDepartment, Some(call)),
         door("get", "/api/v1/calls", &[SeeCalls], Without, None),
         door("get", "/api/v1/calls/{id}", &[SeeCalls, Answer], NotFound, None),
@@ -133,11 +158,14 @@ impl Door {
     async fn ask(&self, api: &Api, document: &Value, actor: &Actor, purpose: &str, of: Of<'_>) -> Answer {
         let Of { id: of, case } = of;
         let mut path = self.path.replace("{id}", of).replace("{label}", "a").replace("{case}", case);
+        path = path.replace("{user}", "ada");
         if self.states_a_purpose(document) {
             let and = if path.contains('?') { '&' } else { '?' };
             path = format!("{path}{and}purpose={purpose}");
         }
         let mut text = self.body.as_ref().map(ToString::to_string);
+        let unique = api.fake.audited.lock().unwrap().len().to_string();
+        text = text.map(|text| text.replace("{unique}", &unique));
         if self.path.contains("{label}") {
             text = text.map(|text| text.replace("\"caller\"", "\"a\""));
         }
@@ -189,13 +217,22 @@ fn purposes(role: Role) -> Vec<&'static str> {
     if purposes.is_empty() { vec!["training"] } else { purposes }
 }
 
+/// With a user whom the routes are about.
+async fn with_a_user() -> Api {
+    let api = Api::new();
+    let rights = Rights::new(Roles::one(Role::Auditor), None).unwrap();
+    let new = NewUser { name: "ada".into(), display_name: String::new(), rights };
+    api.users.add(&new, &By::LocalUser(Actor::with_role("root", Role::Admin))).await.unwrap();
+    api
+}
+
 fn actor(role: Role, departments: Departments) -> Actor {
     Actor { departments, ..Actor::with_role("test", role) }
 }
 
 #[tokio::test]
 async fn every_route_opens_to_the_roles_that_hold_its_permission_and_to_no_other() {
-    let api = Api::new();
+    let api = with_a_user().await;
     let document = api.get("/api/openapi.json").await.json();
     let real = id().to_string();
     for door in doors() {
@@ -203,7 +240,8 @@ async fn every_route_opens_to_the_roles_that_hold_its_permission_and_to_no_other
         let of = Of { id: &real, case: &case };
         for (name, role) in Role::ALL {
             for departments in [Departments::All, Departments::only(["demo", "elsewhere"])] {
-                let bound = !departments.are_all() && door.elsewhere == Elsewhere::Refused;
+                let refuses = [Elsewhere::Refused, Elsewhere::NoneThere].contains(&door.elsewhere);
+                let bound = !departments.are_all() && refuses;
                 let may = door.admits(role) && !bound;
                 let actor = actor(role, departments);
                 for purpose in purposes(role) {
@@ -212,7 +250,8 @@ async fn every_route_opens_to_the_roles_that_hold_its_permission_and_to_no_other
                     let asked = format!("{name} {} {} ({purpose}): {status}", door.method, door.path);
                     assert_eq!(status == 403, !may, "{asked}");
                     assert_ne!(status, 401, "{asked}");
-                    assert_eq!(status == 404, door.elsewhere == Elsewhere::NotSignedIn, "{asked}");
+                    let none = [Elsewhere::NotSignedIn, Elsewhere::NoneThere].contains(&door.elsewhere);
+                    assert_eq!(status == 404, none && may, "{asked}");
                     assert!(
                         status < 400 || status == 404 || !may,
                         "{asked} {}",
@@ -243,7 +282,7 @@ async fn what_is_of_another_department_is_answered_like_what_does_not_exist() {
                 match door.elsewhere {
                     Elsewhere::NotSignedIn => assert_eq!(status, 404, "{asked}"),
                     Elsewhere::Same => assert_eq!(status, 200, "{asked}"),
-                    Elsewhere::Refused => assert_eq!(status, 403, "{asked}"),
+                    Elsewhere::Refused | Elsewhere::NoneThere => assert_eq!(status, 403, "{asked}"),
                     Elsewhere::NoSuchDepartment => assert_eq!(status, 422, "{asked}"),
                     Elsewhere::Without => {
                         assert_eq!(status, 200, "{asked}");

@@ -15,7 +15,7 @@ async fn press(browser: &Browser, text: &str) {
 }
 
 async fn sign_in(browser: &Browser, server: &Server, token: &str) {
-    browser.open(&format!("{}/sign-in?lang=en", server.api)).await;
+    browser.open(&format!("{}/sign-in?lang=en&with=token", server.api)).await;
     browser.run("localStorage.setItem('optag-language', 'en')").await;
     browser.write("//input[@name='secret']", token).await;
     press(browser, "Sign in").await;
