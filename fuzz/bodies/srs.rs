@@ -245,6 +245,7 @@ impl Srs {
             new.streams.iter().enumerate().map(|(n, s)| stream_view(s, at, n)).collect();
         let streams = views.iter().map(|view| view.address).collect();
         let view = CallView {
+            parties: None,
             id,
             department: new.department,
             external_id: new.external_id,

@@ -27,6 +27,7 @@ use crate::app::upgrade::Handover;
 use crate::app::{ask, certificates, hardening, nodes, process, sip};
 use crate::cluster::link::Link;
 use crate::config::{Config, StoreConfig};
+use crate::console::with_pages;
 use crate::delivery::Delivery;
 use crate::delivery::encoding::SpareTime;
 use crate::delivery::queue::DeliveryQueue;
@@ -271,7 +272,7 @@ impl Server {
             listen(&mut kept, &mut sockets, "cluster", cluster.listen, behind)?;
             tasks.spawn(nodes::watch(tls));
         }
-        let pages = router(services, limits).merge(crate::console::router());
+        let pages = with_pages(router(services, limits));
         let api = listen(&mut kept, &mut sockets, "api", config.api.listen, (pages, connections, None))?;
         readiness.started(checks);
         Ok(Self {

@@ -20,7 +20,7 @@ pub enum Role {
     /// Answers callers: searches, hands out, erases; listens to make sure that a recording is the one that is meant.
     #[serde(alias = "erasure-officer")]
     Contact,
-    /// Sees the calls in progress of own departments, withdraws on the caller's word, reads who listened.
+    /// Sees and pauses the calls in progress of own departments, withdraws on the caller's word, reads who listened.
     Supervisor,
     /// A PBX or SBC that announces calls.
     Feed,
@@ -35,6 +35,8 @@ pub enum Permission {
     Calls,
     /// See calls in progress.
     SeeCalls,
+    /// Pause a call in progress and go on with it.
+    Pause,
     /// Report a caller's answer.
     Answer,
     /// Report a caller's withdrawal.
@@ -61,9 +63,10 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission with its name.
-    pub const ALL: [(&str, Permission); 13] = [
+    pub const ALL: [(&str, Permission); 14] = [
         ("calls", Permission::Calls),
         ("see_calls", Permission::SeeCalls),
+        ("pause", Permission::Pause),
         ("answer", Permission::Answer),
         ("withdraw", Permission::Withdraw),
         ("search", Permission::Search),
@@ -102,8 +105,8 @@ impl Role {
             Role::Auditor => matches!(permission, Audit | Hold | Report),
             Role::Listener => matches!(permission, Search | Listen),
             Role::Contact => matches!(permission, Search | Export | Erase | Cases | Report),
-            Role::Supervisor => matches!(permission, SeeCalls | Withdraw | Audit),
-            Role::Feed => matches!(permission, Calls | SeeCalls | Answer | Withdraw),
+            Role::Supervisor => matches!(permission, SeeCalls | Pause | Withdraw | Audit),
+            Role::Feed => matches!(permission, Calls | SeeCalls | Pause | Answer | Withdraw),
             Role::Agent => matches!(permission, Answer | Withdraw),
         }
     }
@@ -233,8 +236,8 @@ mod tests {
         assert_eq!(may(Role::Auditor), ["report", "audit", "hold"]);
         assert_eq!(may(Role::Listener), ["search", "listen"]);
         assert_eq!(may(Role::Contact), ["search", "export", "erase", "cases", "report"]);
-        assert_eq!(may(Role::Supervisor), ["see_calls", "withdraw", "audit"]);
-        assert_eq!(may(Role::Feed), ["calls", "see_calls", "answer", "withdraw"]);
+        assert_eq!(may(Role::Supervisor), ["see_calls", "pause", "withdraw", "audit"]);
+        assert_eq!(may(Role::Feed), ["calls", "see_calls", "pause", "answer", "withdraw"]);
         assert_eq!(may(Role::Agent), ["answer", "withdraw"]);
         for (name, role) in Role::ALL {
             assert_eq!((Role::from_name(name), role.name()), (Some(role), name));

@@ -30,7 +30,7 @@ Examples:
   optag token revoke pbx-1
 
 Roles of people: listener (searches and plays, for training), contact (searches, hands out, erases, for callers
-and administration; also known as erasure-officer), supervisor (sees calls in progress, withdraws on the caller's
+and administration; also known as erasure-officer), supervisor (sees and pauses calls in progress, withdraws on the caller's
 word, reads the audit log of own departments), auditor (audit log, legal holds, retention report), administrator
 (runs the recorder; hears nothing), admin (everything, for an installation of one person).
 Roles of machines, which cannot sign in to the pages: feed (announces calls), agent (an employee's telephone: passes

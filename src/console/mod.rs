@@ -1,79 +1,111 @@
-//! The web pages: what staff see of calls and recordings. In: nothing. Out: files, the same
-//! for everyone. All that they show they ask of the API, as whoever is signed in (`http::sign_in`). Not here: who may see
-//! what (`http`).
+//! The web pages for people: HTML that the recorder renders, with a style sheet and small scripts. In: requests of
+//! browsers. Out: pages in Danish or English. All that they show, and all that they change, they ask of the API
+//! ([`ask`]) with the cookie of whoever is signed in: rights, departments and the audit are the API's, and a page can do no
+//! more than a program with the same token. Not here: signing in (`http::sign_in`).
+//!
+//! # How a page is added
+//! 1. A file, or a folder, beside this one with a handler for each address. It takes a [`Frame`](frame::Frame), which is
+//!    there only for whoever is signed in, asks the API by `frame.get(…)` and answers `frame.page(…)`:
+//!    ```ignore
+//!    async fn list(frame: Frame) -> Response {
+//!        let text = HoldTexts::of(frame.language);
+//!        match frame.get::<Vec<Hold>>("/api/v1/holds", &[]).await {
+//!            Ok(holds) => frame.page(Page::of(text.title), html! { ul { @for hold in &holds { li { (hold.reason) } } } }),
+//!            Err(failure) => frame.failed(&failure),
+//!        }
+//!    }
+//!    ```
+//!    What the page needs of an answer is a struct of its own with `Deserialize`. Markup is `maud`'s, which escapes all
+//!    text; names of people stand in [`name`](parts::name), times in `frame.time(…)`.
+//! 2. Its texts in a table made by [`texts!`](texts), both languages on one line; the table's `ALL` goes into the test
+//!    in `texts`. An error that belongs to a field stands beside it: [`field`](parts::field).
+//! 3. A change is a `<form method="post">` to an address of its own, which contains `frame.key()`. Its handler takes the
+//!    form as `Form<`[`Sent`](frame::Sent)`<…>>`, calls `frame.change(…)` with its key, and answers `frame.go("/…")`, so that Reload and
+//!    Back repeat nothing.
+//! 4. Its routes in [`routes`], and a line in [`navigation::ENTRIES`] if it is one of the main pages.
+//! 5. A script only where HTML cannot do it: a module in `assets`, a line in [`files::FILES`], its name in
+//!    `Page::script`. Its texts come from the page (`data-…` attributes), never from the script. The policy forbids inline
+//!    scripts and styles: no `style=` and no `on…=`.
+//! 6. Its address in the lists of `tests/it/console`: every page is looked at in both languages, both themes and at the
+//!    width of a telephone.
 
-use axum::Router;
+mod ask;
+mod calls;
+mod choices;
+mod departments;
+mod errors;
+mod files;
+mod frame;
+mod home;
+mod layout;
+mod me;
+mod mounted;
+mod navigation;
+mod parts;
+mod recording;
+mod recordings;
+#[cfg(test)]
+mod tests;
+mod texts;
+mod wanted;
+mod when;
+
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::middleware::{from_fn, map_response};
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Router, extract::DefaultBodyLimit};
 
-/// Scripts, styles and requests of this server alone; audio from memory; no frames, no forms to
-/// elsewhere, nothing inline.
+use ask::Api;
+
+/// Scripts, styles, sound and requests of this server alone; forms that go here; no frames, nothing inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-    media-src blob:; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    media-src 'self' blob:; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+/// Longest form. Units: bytes.
+const FORM_BYTES: usize = 256 << 10;
 
-/// Each file with its address and type.
-const FILES: [(&str, &str, &str); 8] = [
-    ("/", "text/html; charset=utf-8", include_str!("page.html")),
-    ("/console/style.css", "text/css; charset=utf-8", include_str!("style.css")),
-    ("/console/main.js", "text/javascript; charset=utf-8", include_str!("main.js")),
-    ("/console/api.js", "text/javascript; charset=utf-8", include_str!("api.js")),
-    ("/console/texts.js", "text/javascript; charset=utf-8", include_str!("texts.js")),
-    ("/console/calls.js", "text/javascript; charset=utf-8", include_str!("calls.js")),
-    ("/console/recordings.js", "text/javascript; charset=utf-8", include_str!("recordings.js")),
-    ("/console/requests.js", "text/javascript; charset=utf-8", include_str!("requests.js")),
-];
-
-/// The pages, for the API's listener: they ask it by relative addresses.
-pub fn router() -> Router {
-    FILES.into_iter().fold(Router::new(), |router, (path, kind, text)| {
-        router.route(path, get(move || std::future::ready(file(kind, text))))
-    })
+/// The API with the pages beside it. What the API refuses to a browser that asks for a page, it gets as a page.
+pub fn with_pages(api: Router) -> Router {
+    let pages = routes().with_state(Api::new(api.clone()));
+    let pages = pages.layer(DefaultBodyLimit::max(FORM_BYTES)).layer(map_response(with_headers));
+    api.merge(pages.merge(files::router())).layer(from_fn(errors::as_pages))
 }
 
-fn file(kind: &'static str, text: &'static str) -> impl IntoResponse {
-    let opener = HeaderName::from_static("cross-origin-opener-policy");
-    let headers = [
-        (CONTENT_TYPE, kind),
+/// Every page with its address.
+fn routes() -> Router<Api> {
+    Router::new()
+        .route("/", get(home::home))
+        .route("/choose", post(choices::choose))
+        .route("/recordings", get(recordings::list))
+        .route("/recordings/{id}", get(recording::show))
+        .route("/requests", get(mounted::requests))
+        .route("/calls", get(calls::list))
+        .route("/calls/part", get(calls::part))
+        .route("/calls/answer", post(calls::answer_by_name))
+        .route("/calls/{id}/answer", post(calls::answer))
+        .route("/calls/{id}/pause", get(calls::ask_pause).post(calls::pause))
+        .route("/calls/{id}/resume", post(calls::resume))
+        .route("/calls/{id}/withdraw", get(calls::ask_withdraw).post(calls::withdraw))
+        .method_not_allowed_fallback(errors::method_not_allowed)
+}
+
+/// Adds what a browser must know of a page; a page is never kept.
+async fn with_headers(mut answer: Response) -> Response {
+    page_headers(answer.headers_mut());
+    answer
+}
+
+/// The headers of a page.
+fn page_headers(headers: &mut HeaderMap) {
+    let all = [
         (CONTENT_SECURITY_POLICY, POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (REFERRER_POLICY, "no-referrer"),
-        (CACHE_CONTROL, "no-cache"),
-        (opener, "same-origin"),
+        (REFERRER_POLICY, "same-origin"),
+        (CACHE_CONTROL, "no-store"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     ];
-    (headers, text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ends_in_a_name(text: &str) -> bool {
-        text.chars().last().is_some_and(char::is_alphanumeric)
-    }
-
-    #[test]
-    fn every_text_is_there_in_both_languages_and_nothing_is_inline() {
-        let texts = include_str!("texts.js");
-        let keys = |language: &str| -> Vec<&str> {
-            let (_, rest) = texts.split_once(&format!("export const {language} = {{")).unwrap();
-            let (block, _) = rest.split_once("\n};").unwrap();
-            block.lines().filter_map(|line| line.trim().split_once(": ").map(|(key, _)| key)).collect()
-        };
-        assert_eq!(keys("en"), keys("da"));
-        for (path, _, text) in FILES {
-            for (at, _) in text.match_indices("t(\"").filter(|(at, _)| !ends_in_a_name(&text[..*at])) {
-                let key = text[at + 3..].split('"').next().unwrap();
-                assert!(keys("en").contains(&key), "{key} of {path} is not in texts.js");
-            }
-        }
-        for (path, _, text) in FILES {
-            for bad in ["innerHTML", "style=\"", "onclick=", "eval("] {
-                assert!(!text.contains(bad), "{path}: {bad}");
-            }
-        }
-        assert!(!include_str!("page.html").contains("<script>"));
-    }
+    headers.extend(all.map(|(name, value)| (name, HeaderValue::from_static(value))));
 }

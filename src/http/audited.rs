@@ -86,6 +86,8 @@ pub enum AuditAction {
     Case,
     /// A token was created or revoked, or a user made or changed, or that was asked for, confirmed or denied.
     Access,
+    /// A person paused or resumed a call in progress, or passed on that the caller withdrew.
+    Control,
     /// Somebody signed in to the pages.
     SignIn,
     /// A machine's token was used to sign in to the pages, or by a user without a role.

@@ -18,14 +18,17 @@ use utoipa::ToSchema;
 
 use super::access::{Actor, Permission};
 use super::problem::Problem;
+use crate::http::audited::AuditAction;
 use crate::http::calls::answers::{How, Said, evidence, way};
 use crate::http::calls::body::{AdmittedBody, CallAnswer, CallBody, StreamPlace, Wrong};
 use crate::http::nodes::listing;
+use crate::http::recordings::audit;
 use crate::http::server::json::{Body, MaybeBody};
-use crate::http::server::params::Id;
+use crate::http::server::params::{Id, Params};
 use crate::http::server::request_guard::to_its_end;
 use crate::http::services::Services;
 use optag_core::call::Answer;
+use optag_core::id::CallId;
 use optag_core::limit;
 use optag_sip::feed::{AdmitError, Control, ControlError};
 
@@ -57,6 +60,16 @@ pub(super) struct WithdrawBody {
     how: Option<How>,
     /// The member of staff who was told, if `how` is `staff`.
     staff: Option<String>,
+    /// Why, for the audit log.
+    reason: Option<String>,
+}
+
+/// A pause. Every field is optional.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PauseBody {
+    /// Why, for the audit log.
+    reason: Option<String>,
 }
 
 /// A transfer.
@@ -104,16 +117,25 @@ pub(super) async fn announce(
 
 /// Calls in progress and recently ended ones, of all nodes, newest first. The header `Optag-Nodes-Missing` names nodes
 /// whose calls are not listed because they did not answer.
-#[utoipa::path(get, path = "/api/v1/calls", tag = "calls", responses((status = 200, body = Vec<CallAnswer>,
+/// With `parties`, numbers and names of those in progress, which is audited.
+#[utoipa::path(get, path = "/api/v1/calls", tag = "calls", params(
+    ("parties" = Option<bool>, Query, description = "true: with numbers and names"),
+), responses((status = 200, body = Vec<CallAnswer>,
     headers(("Optag-Nodes-Missing" = String, description = "Numbers of nodes that did not answer: `2, 5`")))))]
 pub(super) async fn list(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
+    mut params: Params,
 ) -> Result<Response, Problem> {
     actor.need(Permission::SeeCalls)?;
-    let here = calls_here(&services, &actor)?;
+    let parties = params.parsed("parties", "true or false").unwrap_or(false);
+    params.finish()?;
+    if parties {
+        audit(&services, &actor, AuditAction::Search, None, None, Some("calls in progress".into())).await?;
+    }
+    let here = calls_here(&services, &actor, parties)?;
     let Some(nodes) = &services.nodes else { return Ok(Json(here).into_response()) };
-    let (all, missing) = listing::of_all(nodes, &actor, here).await;
+    let (all, missing) = listing::of_all(nodes, &actor, here, parties).await;
     let mut answer = Json(all).into_response();
     if !missing.is_empty() {
         let numbers: Vec<String> = missing.iter().map(u16::to_string).collect();
@@ -127,15 +149,19 @@ pub(super) async fn list(
 pub(super) async fn list_here(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
+    mut params: Params,
 ) -> Result<Json<Vec<Box<RawValue>>>, Problem> {
     actor.need(Permission::SeeCalls)?;
-    calls_here(&services, &actor).map(Json)
+    // The node that was asked has an entry in its audit log.
+    let parties = params.parsed("parties", "true or false").unwrap_or(false);
+    calls_here(&services, &actor, parties).map(Json)
 }
 
 /// The calls of this node that an actor may see.
-fn calls_here(services: &Services, actor: &Actor) -> Result<Vec<Box<RawValue>>, Problem> {
+fn calls_here(services: &Services, actor: &Actor, parties: bool) -> Result<Vec<Box<RawValue>>, Problem> {
     let calls = services.feed.calls().into_iter().filter(|call| actor.departments.cover(&call.department));
-    let texts = calls.map(|view| to_raw_value(&CallAnswer::from(view)));
+    let answer = if parties { CallAnswer::with_parties } else { CallAnswer::from };
+    let texts = calls.map(|view| to_raw_value(&answer(view)));
     let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "a call cannot be shown");
     texts.collect::<Result<_, _>>().map_err(failed)
 }
@@ -192,7 +218,19 @@ pub(super) async fn withdraw(
 ) -> Result<Json<CallAnswer>, Problem> {
     actor.need(Permission::Withdraw)?;
     actor.reach_call(&services, id)?;
-    steer(&services, id, withdrawn_by(&actor, body)?).await
+    let reason = body.as_ref().and_then(|body| body.reason.clone());
+    let steered = steer(&services, id, withdrawn_by(&actor, body)?).await?;
+    note(&services, &actor, id, "withdraw", reason).await;
+    Ok(steered)
+}
+
+/// Writes into the audit log what a person did to a call in progress. It is done: what the caller wants does not wait for the
+/// log.
+async fn note(services: &Services, actor: &Actor, id: CallId, what: &str, reason: Option<String>) {
+    if !actor.roles.are_of_a_machine() {
+        let detail = reason.map_or_else(|| what.to_owned(), |reason| format!("{what}: {reason}"));
+        let _ = audit(services, actor, AuditAction::Control, None, Some(id), Some(detail)).await;
+    }
 }
 
 /// The control for a withdrawal.
@@ -200,7 +238,11 @@ pub(super) async fn withdraw(
 /// Errors: every invalid field.
 pub(super) fn withdrawn_by(actor: &Actor, body: Option<WithdrawBody>) -> Result<Control, Problem> {
     let body = body.unwrap_or_default();
-    let evidence = evidence(actor, body.staff, &mut Wrong(Vec::new()))?;
+    let mut wrong = Wrong(Vec::new());
+    if let Some(reason) = &body.reason {
+        wrong.text("reason", reason, limit::TEXT_CHARS);
+    }
+    let evidence = evidence(actor, body.staff, &mut wrong)?;
     Ok(Control::Withdraw { how: way(actor, body.how).into(), evidence })
 }
 
@@ -235,15 +277,26 @@ pub(super) async fn transfer(
 
 /// Keeps nothing until resumed; the time axis continues.
 #[utoipa::path(post, path = "/api/v1/calls/{id}/pause", tag = "calls", params(("id" = String, Path)),
-    responses((status = 200, body = CallAnswer)))]
+    request_body = Option<PauseBody>, responses((status = 200, body = CallAnswer)))]
 pub(super) async fn pause(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Id(id): Id,
+    MaybeBody(body): MaybeBody<PauseBody>,
 ) -> Result<Json<CallAnswer>, Problem> {
-    actor.need(Permission::Calls)?;
+    actor.need(Permission::Pause)?;
     actor.reach_call(&services, id)?;
-    steer(&services, id, Control::Pause).await
+    let reason = body.unwrap_or_default().reason;
+    let mut wrong = Wrong(Vec::new());
+    if let Some(reason) = &reason {
+        wrong.text("reason", reason, limit::TEXT_CHARS);
+    }
+    if !wrong.0.is_empty() {
+        return Err(Problem::fields(wrong.0));
+    }
+    let steered = steer(&services, id, Control::Pause).await?;
+    note(&services, &actor, id, "pause", reason).await;
+    Ok(steered)
 }
 
 /// Resumes after a pause.
@@ -254,8 +307,11 @@ pub(super) async fn resume(
     Extension(actor): Extension<Actor>,
     Id(id): Id,
 ) -> Result<Json<CallAnswer>, Problem> {
-    actor.need(Permission::Calls)?;
+    actor.need(Permission::Pause)?;
     actor.reach_call(&services, id)?;
+    if !actor.roles.are_of_a_machine() {
+        audit(&services, &actor, AuditAction::Control, None, Some(id), Some("resume".into())).await?;
+    }
     steer(&services, id, Control::Resume).await
 }
 
@@ -274,7 +330,7 @@ pub(super) async fn end(
 
 pub(super) async fn steer(
     services: &Services,
-    id: optag_core::id::CallId,
+    id: CallId,
     control: Control,
 ) -> Result<Json<CallAnswer>, Problem> {
     let feed = services.feed.clone();

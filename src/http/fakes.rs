@@ -41,15 +41,15 @@ use optag_media::fact::StreamCounts;
 use optag_sip::feed::*;
 
 /// The caller's number, which must not appear in log lines.
-pub(super) const NUMBER: &str = "+4512345678";
+pub(crate) const NUMBER: &str = "+4512345678";
 /// The caller's name, which must not appear in log lines.
-pub(super) const NAME: &str = "Karen Blixen";
+pub(crate) const NAME: &str = "Karen Blixen";
 /// Content of the one recording.
-pub(super) const FILE: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+pub(crate) const FILE: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 
 /// Returns prepared results, and records requests.
 #[derive(Default)]
-pub(super) struct Fake {
+pub(crate) struct Fake {
     pub admitted: Mutex<Vec<NewCall>>,
     pub controls: Mutex<Vec<Control>>,
     pub searches: Mutex<Vec<SearchQuery>>,
@@ -71,7 +71,7 @@ pub(super) struct Fake {
     pub refused_streams: Mutex<Vec<(CallId, String, RefusedStreams)>>,
 }
 
-pub(super) fn id() -> CallId {
+pub(crate) fn id() -> CallId {
     "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap()
 }
 
@@ -80,6 +80,11 @@ fn view() -> CallView {
         id: id(),
         department: "demo".into(),
         external_id: None,
+        parties: Some(Parties {
+            caller_number: Private::new(NUMBER.into()),
+            called_number: Private::new("+4587654321".into()),
+            caller_name: Some(Private::new(NAME.into())),
+        }),
         started_at: WallTime::from_unix_micros(0),
         ended_at: None,
         consent: ConsentState::Granted,
@@ -235,6 +240,11 @@ impl Library for Fake {
             context: Default::default(),
         };
         async move { self.or_fail(detail) }.boxed()
+    }
+
+    fn waveform(&self, _: Reached) -> BoxFuture<'_, Result<Waveform, LibraryError>> {
+        let waveform = Waveform { every_ms: 100, channels: vec![vec![0, 200], vec![90, 0]] };
+        async move { self.or_fail(waveform) }.boxed()
     }
 
     fn audio(&self, request: AudioRequest) -> BoxFuture<'_, Result<Audio, LibraryError>> {
@@ -448,7 +458,7 @@ impl Requests for Fake {
 }
 
 /// The router on fakes.
-pub(super) struct Api {
+pub(crate) struct Api {
     pub fake: Arc<Fake>,
     pub tokens: Arc<Tokens>,
     pub users: Arc<Users>,
@@ -457,23 +467,23 @@ pub(super) struct Api {
 }
 
 /// A response.
-pub(super) struct Answer {
+pub(crate) struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub bytes: Bytes,
 }
 
 impl Answer {
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes).unwrap_or(Value::Null)
     }
 
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     /// Checks that this is a problem of `status` and returns its field.
-    pub(super) fn problem(&self, status: u16) -> String {
+    pub(crate) fn problem(&self, status: u16) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
         assert_eq!(self.status.as_u16(), status, "{text}");
         assert_eq!(self.header("content-type"), "application/problem+json", "{text}");
@@ -488,16 +498,16 @@ impl Answer {
 }
 
 impl Api {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_limits(Limits::default())
     }
 
-    pub(super) fn with_limits(limits: Limits) -> Self {
+    pub(crate) fn with_limits(limits: Limits) -> Self {
         Self::of(limits, false)
     }
 
     /// One that accepts streams without a source.
-    pub(super) fn that_learns() -> Self {
+    pub(crate) fn that_learns() -> Self {
         Self::of(Limits::default(), true)
     }
 
@@ -537,14 +547,14 @@ impl Api {
         Self { fake, tokens, users, router: router(services, limits), _dir: dir }
     }
 
-    pub(super) async fn send(&self, request: Request<Body>) -> Answer {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let answer = self.router.clone().oneshot(request).await.unwrap();
         let (head, body) = answer.into_parts();
         Answer { status: head.status, headers: head.headers, bytes: to_bytes(body, 1 << 20).await.unwrap() }
     }
 
     /// Sends a request with `role`, in-process.
-    pub(super) async fn as_role(
+    pub(crate) async fn as_role(
         &self,
         role: Role,
         method: Method,
@@ -555,7 +565,7 @@ impl Api {
     }
 
     /// Sends a request as an actor, in-process.
-    pub(super) async fn as_actor(
+    pub(crate) async fn as_actor(
         &self,
         actor: Actor,
         method: Method,
@@ -568,20 +578,20 @@ impl Api {
     }
 
     /// Posts as an admin; the response body is not read.
-    pub(super) async fn unread(&self, path: &str, body: &Value) -> axum::http::Response<Body> {
+    pub(crate) async fn unread(&self, path: &str, body: &Value) -> axum::http::Response<Body> {
         let request = request(Role::Admin, Method::POST, path, Some(body));
         self.router.clone().oneshot(request).await.unwrap()
     }
 
-    pub(super) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.as_role(Role::Admin, Method::GET, path, None).await
     }
 
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         self.as_role(Role::Admin, Method::POST, path, Some(body)).await
     }
 
-    pub(super) async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.as_role(Role::Admin, Method::DELETE, path, None).await
     }
 }

@@ -1,5 +1,6 @@
 //! `/api/v1/me`: the current user and what is permitted, for pages that show only what is permitted.
 
+use axum::extract::State;
 use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -10,6 +11,7 @@ use super::auth::ChangeKey;
 use super::problem::Problem;
 use crate::http::audited::Purpose;
 use crate::http::server::params::Params;
+use crate::http::services::Services;
 
 /// The current user.
 #[derive(Serialize, ToSchema)]
@@ -27,6 +29,8 @@ pub(super) struct Me {
     allows: Vec<&'static str>,
     /// The purposes for which it may search, read and listen.
     purposes: Vec<&'static str>,
+    /// Name of the time zone in which the installation's days are.
+    time_zone: String,
     /// For whoever is signed in to the pages: what a change must carry as `Optag-Change`.
     #[serde(skip_serializing_if = "Option::is_none")]
     change_key: Option<String>,
@@ -46,6 +50,7 @@ pub(super) fn departments() -> Schema {
 /// The current user, and the token's permissions.
 #[utoipa::path(get, path = "/api/v1/me", tag = "access", responses((status = 200, body = Me)))]
 pub(super) async fn me(
+    State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     key: Option<Extension<ChangeKey>>,
     params: Params,
@@ -59,6 +64,7 @@ pub(super) async fn me(
         purposes: actor.purposes().into_iter().map(Purpose::name).collect(),
         name: actor.name,
         departments: actor.departments,
+        time_zone: services.requests.time_zone().to_owned(),
         change_key: key.map(|Extension(key)| key.0),
     }))
 }

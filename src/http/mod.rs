@@ -10,6 +10,7 @@ pub mod audited;
 mod auth;
 mod calls;
 mod cases;
+mod departments;
 pub mod drains;
 mod me;
 pub mod nodes;
@@ -28,7 +29,7 @@ mod users;
 #[cfg(any(test, fuzzing))]
 #[allow(clippy::unwrap_used, reason = "stand-ins for tests")]
 #[cfg_attr(not(test), allow(dead_code, reason = "fuzzing asks for less than the tests"))]
-mod fakes;
+pub(crate) mod fakes;
 #[cfg(any(test, fuzzing))]
 #[allow(clippy::unwrap_used, reason = "what fails here is a finding")]
 pub mod fuzzing;

@@ -1,7 +1,9 @@
 //! `/api/v1/recordings`: search and read. Each is audited before it is answered.
 
+pub(crate) mod accesses;
 pub mod library;
 pub(crate) mod playback;
+pub(crate) mod waveform;
 
 use axum::extract::State;
 use axum::http::StatusCode;

@@ -4,6 +4,7 @@ mod calls;
 mod cases;
 mod door;
 mod handouts;
+mod listening;
 mod matrix;
 mod playback;
 mod privacy;

@@ -13,7 +13,7 @@ use optag_core::id::CallId;
 use optag_core::limit;
 use optag_media::fact::{Ended, StreamCounts};
 use optag_media::stats::CallGauges;
-use optag_sip::feed::{CallView, StreamView};
+use optag_sip::feed::{CallView, Parties, StreamView};
 
 /// Number of ended calls that stay visible. A view is under 1 KiB.
 const ENDED_KEPT: usize = 5_000;
@@ -81,6 +81,11 @@ impl LiveCalls {
             id: facts.id,
             department: facts.department.clone(),
             external_id: facts.external_id.clone(),
+            parties: Some(Parties {
+                caller_number: facts.caller_number.clone(),
+                called_number: facts.called_number.clone(),
+                caller_name: facts.caller_name.clone(),
+            }),
             started_at: facts.started_at,
             ended_at: None,
             consent,
@@ -254,6 +259,7 @@ impl LiveCalls {
         view.ended_at = Some(ended.at);
         view.outcome = Some(ended.outcome);
         view.external_id = None;
+        view.parties = None;
         copy_counts(view, &ended.streams);
         calls.unname(id);
         calls.ended.push_back(id);

@@ -12,7 +12,7 @@ use crate::http::access::Departments;
 use crate::http::reached::Reached;
 use crate::http::recordings::library::{
     Audio, AudioFormat, AudioRequest, ByteRange, Library, LibraryError, Page, RecordingDetail,
-    RecordingState, RecordingSummary, SearchQuery, StoredObject,
+    RecordingState, RecordingSummary, SearchQuery, StoredObject, Waveform,
 };
 use crate::index::{IndexRow, Position, Query};
 use crate::metrics;
@@ -120,6 +120,20 @@ impl Library for Recordings {
                 object: Some(object),
                 context: *manifest.call.context,
             })
+        }
+        .boxed()
+    }
+
+    fn waveform(&self, recording: Reached) -> BoxFuture<'_, Result<Waveform, LibraryError>> {
+        async move {
+            let id = recording.id();
+            let channels = match self.row(id).await {
+                Err(LibraryError::NotReady) => {
+                    self.waiting(id).await?.ok_or(LibraryError::NotReady)?.peaks_100ms()
+                }
+                row => self.manifest(&row?).await?.peaks_100ms,
+            };
+            Ok(Waveform { every_ms: 100, channels })
         }
         .boxed()
     }

@@ -101,6 +101,11 @@ impl Waiting {
         }
     }
 
+    /// The loudest sample of each 100 ms, in channel order.
+    pub(super) fn peaks_100ms(self) -> Vec<Vec<u8>> {
+        self.outline.peaks_100ms
+    }
+
     /// Its audio: WAV as it came, Opus as it will be stored.
     pub(super) async fn audio(self, request: AudioRequest) -> Result<Audio, LibraryError> {
         let streams = self.outline.call.streams.len();

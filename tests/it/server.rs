@@ -201,6 +201,15 @@ impl Server {
         create_token(&self.dir.join("optag.toml"), role, role, &[]).expect("it is the first")
     }
 
+    /// A new token of a role within a department.
+    pub(crate) fn token_within(&self, name: &str, role: &str, department: &str) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_optag"));
+        command.args(["token", "create", name, "--role", role, "--department", department, "--config"]);
+        let made = command.arg(self.dir.join("optag.toml")).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        String::from_utf8(made.stdout).unwrap().trim().to_owned()
+    }
+
     /// Waits until the recording is in the index.
     pub(crate) async fn recording(&self, id: &str) -> Value {
         let path = format!("/api/v1/recordings/{id}?purpose=administration");

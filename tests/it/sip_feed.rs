@@ -81,6 +81,7 @@ impl FakeFeed {
             counts: Default::default(),
         });
         let view = CallView {
+            parties: None,
             id,
             department: new.department.clone(),
             external_id: new.external_id.clone(),

@@ -223,6 +223,8 @@ pub struct CallView {
     pub department: String,
     /// The feed's own name for it.
     pub external_id: Option<Private<String>>,
+    /// Who talks; none once it has ended.
+    pub parties: Option<Parties>,
     /// When it was admitted.
     pub started_at: WallTime,
     /// When it ended.
@@ -235,6 +237,17 @@ pub struct CallView {
     pub outcome: Option<Outcome>,
     /// Per stream, in channel order.
     pub streams: Vec<StreamView>,
+}
+
+/// The parties of a call, as the feed announced them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Parties {
+    /// Number called from.
+    pub caller_number: Private<String>,
+    /// Number called.
+    pub called_number: Private<String>,
+    /// The caller's name.
+    pub caller_name: Option<Private<String>>,
 }
 
 /// A stream as it stands.

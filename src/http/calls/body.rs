@@ -76,6 +76,9 @@ pub(crate) struct CallAnswer {
     department: String,
     #[schema(value_type = Option<String>)]
     external_id: Option<Private<String>>,
+    /// Who talks, where `parties` was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parties: Option<PartiesAnswer>,
     #[schema(value_type = String, format = DateTime)]
     started_at: WallTime,
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -88,6 +91,20 @@ pub(crate) struct CallAnswer {
     streams: Vec<StreamAnswer>,
 }
 
+/// The parties of a call in progress.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PartiesAnswer {
+    /// Number called from.
+    #[schema(value_type = String)]
+    caller_number: Private<String>,
+    /// Number called.
+    #[schema(value_type = String)]
+    called_number: Private<String>,
+    /// The caller's name.
+    #[schema(value_type = Option<String>)]
+    caller_name: Option<Private<String>>,
+}
+
 /// The state of a stream.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct StreamAnswer {
@@ -97,6 +114,18 @@ pub(crate) struct StreamAnswer {
     place: StreamPlace,
     #[schema(value_type = Object)]
     counts: StreamCounts,
+}
+
+impl CallAnswer {
+    /// The state with the parties.
+    pub(crate) fn with_parties(mut view: CallView) -> Self {
+        let parties = view.parties.take().map(|parties| PartiesAnswer {
+            caller_number: parties.caller_number,
+            called_number: parties.called_number,
+            caller_name: parties.caller_name,
+        });
+        Self { parties, ..Self::from(view) }
+    }
 }
 
 impl From<CallView> for CallAnswer {
@@ -115,6 +144,7 @@ impl From<CallView> for CallAnswer {
             id: view.id,
             department: view.department,
             external_id: view.external_id,
+            parties: None,
             started_at: view.started_at,
             ended_at: view.ended_at,
             consent: view.consent,

@@ -16,6 +16,9 @@ use optag_core::id::CallId;
 /// Where a node lists its own calls, for other nodes.
 pub(super) const CALLS: &str = "/api/v1/calls";
 
+/// The same with numbers and names; a node of an earlier version leaves them out.
+const WITH_PARTIES: &str = "/api/v1/calls?parties=true";
+
 /// A call as its node shows it.
 #[derive(Debug)]
 struct Listed {
@@ -23,15 +26,17 @@ struct Listed {
     text: Box<RawValue>,
 }
 
-/// The calls of all nodes, newest first, with those `here`; and the numbers of the nodes that did not answer. All nodes
+/// The calls of all nodes, newest first, with those `here`, and with the `parties` if wanted; and the numbers of the nodes that did not answer. All nodes
 /// are asked at once.
 pub(in crate::http) async fn of_all(
     nodes: &Nodes,
     actor: &Actor,
     here: Vec<Box<RawValue>>,
+    parties: bool,
 ) -> (Vec<Box<RawValue>>, Vec<u16>) {
     let peers: Vec<Peer> = nodes.shared.members.others().into_iter().map(|member| member.peer).collect();
-    let asked = peers.iter().map(|peer| async move { (peer.number, calls_of(nodes, peer, actor).await) });
+    let asked =
+        peers.iter().map(|peer| async move { (peer.number, calls_of(nodes, peer, actor, parties).await) });
     let mut all: Vec<Listed> = here.into_iter().filter_map(listed).collect();
     let mut missing = Vec::new();
     for (number, calls) in futures::future::join_all(asked).await {
@@ -48,8 +53,9 @@ pub(in crate::http) async fn of_all(
 }
 
 /// The calls of another node; none if it does not answer.
-async fn calls_of(nodes: &Nodes, peer: &Peer, actor: &Actor) -> Option<Vec<Box<RawValue>>> {
-    let request = Request::get(CALLS).header(HOST, "optag").header(ACTOR, written(actor)?);
+async fn calls_of(nodes: &Nodes, peer: &Peer, actor: &Actor, parties: bool) -> Option<Vec<Box<RawValue>>> {
+    let place = if parties { WITH_PARTIES } else { CALLS };
+    let request = Request::get(place).header(HOST, "optag").header(ACTOR, written(actor)?);
     let answer = nodes.ask(peer, request.body(Bytes::new()).ok()?).await.ok()?;
     // A node of an earlier version lists its calls to nobody else.
     let body = Some(answer).filter(|answer| answer.status() == StatusCode::OK)?.into_body();

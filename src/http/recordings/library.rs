@@ -34,6 +34,9 @@ pub trait Library: Send + Sync {
     /// All details of a recording.
     fn get(&self, recording: Reached) -> BoxFuture<'_, Result<RecordingDetail, LibraryError>>;
 
+    /// How loud a recording is over time.
+    fn waveform(&self, recording: Reached) -> BoxFuture<'_, Result<Waveform, LibraryError>>;
+
     /// Opens a recording's audio, or part of it.
     fn audio(&self, request: AudioRequest) -> BoxFuture<'_, Result<Audio, LibraryError>>;
 }
@@ -238,6 +241,15 @@ pub struct StoredObject {
     pub size_bytes: u64,
     /// Its SHA-256, in hex.
     pub sha256: String,
+}
+
+/// How loud each channel of a recording is over time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waveform {
+    /// Length of the span that a value stands for. Units: ms.
+    pub every_ms: u64,
+    /// The loudest sample of each span, 0 to 255, in channel order.
+    pub channels: Vec<Vec<u8>>,
 }
 
 /// A request for audio.

@@ -9,7 +9,7 @@ use crate::http::access::{Actor, Permission};
 use crate::http::audited::AuditAction;
 use crate::http::problem::Problem;
 use crate::http::recordings::{audit, bounds, unanswered};
-use crate::http::requests::time_window::{self, TOLERANCE_MIN, TOLERANCE_MOST_MIN};
+use crate::http::requests::time_window::{self, TOLERANCE_MIN, TOLERANCE_MOST_MIN, Window};
 use crate::http::requests::{CandidatePage, CandidateQuery};
 use crate::http::server::params::Params;
 use crate::http::services::Services;
@@ -30,6 +30,8 @@ const MOST_MOST: usize = 200;
     ("date" = Option<String>, Query, description = "Day of the call, as the caller's calendar has it; required where there is neither number nor name"),
     ("time" = Option<String>, Query, description = "Time of day, with `date`: 14:30"),
     ("tz" = Option<String>, Query, description = "The caller's time zone, otherwise the configured one"),
+    ("from" = Option<String>, Query, description = "Instead of a day: earliest time, RFC 3339, together with `to`"),
+    ("to" = Option<String>, Query, description = "First time that is too late"),
     ("tolerance_min" = Option<i64>, Query, description = "How far off it may be, otherwise 15 minutes"),
     ("most" = Option<usize>, Query, description = "1 to 200 candidates, otherwise 20"),
     ("purpose" = String, Query, description = "As for a search"),
@@ -49,6 +51,13 @@ pub(crate) async fn find(
     let zone = params.text("tz").unwrap_or_else(|| services.requests.time_zone().to_owned());
     let tolerance = params.parsed("tolerance_min", "minutes").unwrap_or(TOLERANCE_MIN);
     let most = params.parsed("most", "a whole number").unwrap_or(MOST);
+    let (from, to) = (params.time("from"), params.time("to"));
+    if (from.is_some() || to.is_some()) && date.is_some() {
+        params.wrong("date", "either a day, or from and to");
+    }
+    if from.is_some() != to.is_some() || from.zip(to).is_some_and(|(from, to)| from >= to) {
+        params.wrong("to", "from and to belong together, in this order");
+    }
     let zone = TimeZone::get(&zone).map_err(|_| params.wrong("tz", "a time zone such as Europe/Copenhagen"));
     if !(0..=TOLERANCE_MOST_MIN).contains(&tolerance) {
         params.wrong("tolerance_min", format!("0 to {TOLERANCE_MOST_MIN} is allowed"));
@@ -58,7 +67,12 @@ pub(crate) async fn find(
     }
     if time.is_some() && date.is_none() {
         params.wrong("date", "a time of day needs its day");
-    } else if number.is_none() && called_number.is_none() && name.is_none() && date.is_none() {
+    } else if number.is_none()
+        && called_number.is_none()
+        && name.is_none()
+        && date.is_none()
+        && from.is_none()
+    {
         params.wrong("date", "a number, a name or a day is required");
     }
     let purpose = params.allowed_purpose(&actor, Permission::Search)?;
@@ -68,7 +82,7 @@ pub(crate) async fn find(
             time_window::window(day, time, &zone, tolerance)
                 .ok_or_else(|| Problem::field("date", "beyond the calendar"))?,
         ),
-        _ => None,
+        _ => from.zip(to).map(|(from, to)| Window { from, to: to.plus_micros(-1), around: None }),
     };
     let within = actor.departments.clone();
     let query = CandidateQuery { number, called_number, name, department, within, window, most };

@@ -268,7 +268,7 @@ pub(in crate::http) fn cover(
 
 /// The accesses to list, oldest first. A failure cancels the preceding access of the same actor; an interrupted
 /// hand-out is listed as such.
-fn uses(audited: &[AuditEntry]) -> Vec<Use> {
+pub(in crate::http) fn uses(audited: &[AuditEntry]) -> Vec<Use> {
     let mut uses: Vec<Use> = Vec::new();
     for entry in audited {
         let last = || uses.iter().rposition(|one| one.actor == entry.actor && one.action.served());

@@ -14,14 +14,14 @@ use crate::http::admin::{drain, holds};
 use crate::http::auth::{Gate, authenticate};
 use crate::http::calls::{consents, streams};
 use crate::http::nodes::by_id;
-use crate::http::recordings::playback;
+use crate::http::recordings::{accesses, playback, waveform};
 use crate::http::requests::{candidates, erasures, handout, handout_links, verify};
 use crate::http::server::client_address::Proxies;
 use crate::http::server::health::{Readiness, healthz, metrics_page, readyz};
 use crate::http::server::openapi;
 use crate::http::server::request_guard::{Guard, guard, method_not_allowed, not_found};
 use crate::http::services::Services;
-use crate::http::{admin, calls, cases, me, recordings, sign_in, users};
+use crate::http::{admin, calls, cases, departments, me, recordings, sign_in, users};
 use crate::metrics::exporter::Exporter;
 use optag_core::limit;
 
@@ -62,6 +62,7 @@ pub fn router(services: Services, limits: Limits) -> Router {
         .routes(routes!(users::requests))
         .routes(routes!(users::confirm))
         .routes(routes!(users::deny))
+        .routes(routes!(departments::list))
         .routes(routes!(calls::announce, calls::list))
         .routes(routes!(calls::show))
         .routes(routes!(calls::consent))
@@ -77,6 +78,8 @@ pub fn router(services: Services, limits: Limits) -> Router {
         .routes(routes!(candidates::find))
         .routes(routes!(recordings::show, erasures::erase))
         .routes(routes!(playback::audio))
+        .routes(routes!(waveform::show))
+        .routes(routes!(accesses::list))
         .routes(routes!(handout::hand_out))
         .routes(routes!(handout_links::make))
         .routes(routes!(erasures::erase_several))

@@ -60,6 +60,7 @@ fn doors() -> Vec<Door> {
     vec![
         door("get", "/api/v1/me", &[], Same, None),
         door("get", "/api/v1/sign-ins", &[], Same, None),
+        door("get", "/api/v1/departments", &[], Without, None),
         door("delete", "/api/v1/sign-ins/{sign_in}", &[], NotSignedIn, None),
         door("get", "/api/v1/users", &[Administer], Refused, None),
         door(
@@ -95,8 +96,8 @@ fn doors() -> Vec<Door> {
             NotFound,
             Some(json!({"department": "elsewhere"})),
         ),
-        door("post", "/api/v1/calls/{id}/pause", &[Calls], NotFound, None),
-        door("post", "/api/v1/calls/{id}/resume", &[Calls], NotFound, None),
+        door("post", "/api/v1/calls/{id}/pause", &[Pause], NotFound, None),
+        door("post", "/api/v1/calls/{id}/resume", &[Pause], NotFound, None),
         door("post", "/api/v1/calls/{id}/end", &[Calls], NotFound, None),
         door("post", "/api/v1/calls/{id}/streams", &[Calls], NotFound, Some(stream())),
         door("put", "/api/v1/calls/{id}/streams/{label}", &[Calls], NotFound, Some(stream())),
@@ -105,6 +106,8 @@ fn doors() -> Vec<Door> {
         door("get", "/api/v1/candidates?date=2026-11-24", &[Search], Without, None),
         door("get", "/api/v1/recordings/{id}", &[Search], NotFound, None),
         door("get", "/api/v1/recordings/{id}/audio", &[Listen], NotFound, None),
+        door("get", "/api/v1/recordings/{id}/waveform", &[Listen], NotFound, None),
+        door("get", "/api/v1/recordings/{id}/accesses", &[Search, Audit], NotFound, None),
         door("post", "/api/v1/recordings/{id}/handout", &[Export], NotFound, Some(json!({}))),
         door("post", "/api/v1/recordings/{id}/links", &[Export], NotFound, Some(json!({}))),
         door("delete", "/api/v1/recordings/{id}", &[Erase], NotFound, Some(json!({"reason": "asked"}))),

@@ -96,6 +96,49 @@ impl Browser {
         }
     }
 
+    /// Returns what a script gives to its callback, which is its last argument.
+    pub(super) async fn run_async(&self, script: &str) -> Value {
+        self.post("execute/async", json!({"script": script, "args": []})).await.unwrap()
+    }
+
+    /// Makes the window look as wide as a device. Units: CSS pixels.
+    pub(super) async fn as_wide_as(&self, width: u32) {
+        let params = json!({"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false});
+        let command = json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": params});
+        self.post("goog/cdp/execute", command).await.unwrap();
+    }
+
+    /// Presses keys, as a person would: to whatever has the focus.
+    pub(super) async fn press(&self, keys: &str) {
+        let actions: Vec<Value> = keys
+            .chars()
+            .flat_map(|key| ["keyDown", "keyUp"].map(|kind| json!({"type": kind, "value": key.to_string()})))
+            .collect();
+        let body = json!({"actions": [{"type": "key", "id": "keyboard", "actions": actions}]});
+        self.post("actions", body).await.unwrap();
+    }
+
+    /// Goes back in the history.
+    pub(super) async fn back(&self) {
+        self.post("back", json!({})).await.unwrap();
+    }
+
+    /// Loads the page again.
+    pub(super) async fn reload(&self) {
+        self.post("refresh", json!({})).await.unwrap();
+    }
+
+    /// The address of the page, without its server.
+    pub(super) async fn place(&self) -> String {
+        let place = self.run("return location.pathname + location.search + location.hash").await;
+        place.as_str().unwrap().to_owned()
+    }
+
+    /// The text of the page.
+    pub(super) async fn text(&self) -> String {
+        self.run("return document.body.innerText").await.as_str().unwrap().to_owned()
+    }
+
     /// Waits until the page shows a text.
     pub(super) async fn until_shown(&self, text: &str) {
         self.until(&format!("document.body.innerText.includes({})", json!(text))).await;
