@@ -8,6 +8,7 @@ pub(crate) mod control;
 pub mod engine_sink;
 pub mod live_calls;
 mod nodes;
+mod objections;
 pub mod pending_answers;
 pub mod recovery;
 pub mod resume;
@@ -180,6 +181,7 @@ impl Recorder {
         {
             return Err(AdmitError::Quota);
         }
+        let (objections, objecting) = self.objecting(&call);
         let client = call.client.clone();
         let own_rtcp = call.streams.iter().map(|stream| !stream.media.rtcp.mux);
         let sockets = self.ports.bind(own_rtcp, self.clock.mono()).map_err(|error| match error {
@@ -191,7 +193,14 @@ impl Recorder {
         let facts = self.facts(&call, &department);
         let id = facts.id;
         let rules = CallRules { id, question: department.question(), prompt_version: call.prompt_version };
-        let legs: Vec<StreamPlan> = call.streams.into_iter().map(stream_plan).collect();
+        let legs: Vec<StreamPlan> = call
+            .streams
+            .into_iter()
+            .map(|stream| {
+                let withheld = objections.withholds(&objecting, &stream.label, stream.role);
+                stream_plan(stream, withheld)
+            })
+            .collect();
         if department.record {
             let ports: Vec<u16> = sockets.iter().map(StreamSockets::port).collect();
             let saved = CallSnapshot::new(rules.clone(), &legs, &ports, self.clock.mono());
@@ -201,6 +210,7 @@ impl Recorder {
         let gauges = Arc::new(CallGauges::new(limit::STREAMS_PER_CALL));
         self.live_calls.add(&facts, consent, &addresses, Arc::clone(&gauges));
         self.live_calls.set_departments(id, departments);
+        self.live_calls.change_objecting(id, |all| *all = objecting);
         if let Some(client) = client {
             self.live_calls.set_client(id, &client);
         }
@@ -312,8 +322,8 @@ impl Recorder {
     }
 }
 
-fn stream_plan(stream: NewStream) -> StreamPlan {
-    StreamPlan { role: stream.role, media: stream.media }
+fn stream_plan(stream: NewStream, withheld: bool) -> StreamPlan {
+    StreamPlan { role: stream.role, withheld, media: stream.media }
 }
 
 fn check_streams(call: &NewCall) -> Result<(), AdmitError> {

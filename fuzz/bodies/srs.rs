@@ -289,7 +289,9 @@ impl Srs {
                 let view_of = stream_view(&stream, at, view.streams.len());
                 view.streams.push(view_of);
             }
-            Control::Renegotiate { stream, .. } | Control::DropStream { stream } => {
+            Control::Renegotiate { stream, .. }
+            | Control::DropStream { stream }
+            | Control::Speaker { stream, .. } => {
                 assert!(usize::from(stream) < view.streams.len(), "there is no stream {stream}");
             }
             Control::Describe(_) => {}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::config::departments;
 use crate::config::error::ConfigError;
-use crate::config::raw::{RawConfig, RawStore};
+use crate::config::raw::{RawConfig, RawEmployees, RawStore};
 use crate::config::seal;
 use crate::config::settings::*;
 use crate::config::values::{number, path_or, wrong};
@@ -17,6 +17,7 @@ use crate::index::IndexPlace;
 use optag_core::limit;
 use optag_core::private::Private;
 use optag_media::dtmf::tone_listener::{ToneSettings, TonesInOpus};
+use optag_sip::objections::{Objections, OnObjection};
 use optag_sip::sip::allow_list::AllowList;
 use optag_storage::store::s3::endpoint::Place;
 
@@ -34,6 +35,7 @@ pub(super) fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, 
     if country_code.len() > 3 || !country_code.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(wrong("number.country_code", "up to 3 digits, without +"));
     }
+    let objections = objections(&raw.employees, &country_code)?;
     let prompts_dir = path_or(&raw.ask.prompts_dir, &data_dir, "prompts");
     let written = raw.prompt.into_iter().chain(crate::config::prompts::stored(&prompts_dir)?).collect();
     let prompts = crate::config::prompts::check(written, &raw.department)?;
@@ -121,9 +123,19 @@ pub(super) fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, 
         deliver_limit: seconds("shutdown.deliver_limit_s", raw.shutdown.deliver_limit_s, 0..=3_600)?,
         confine: raw.process.confine,
         disclosure: disclosure(raw.disclosure)?,
+        objections,
         departments,
         data_dir,
     })
+}
+
+fn objections(raw: &RawEmployees, country_code: &str) -> Result<Objections, ConfigError> {
+    let then = match raw.on_objection.as_str() {
+        "others_only" => OnObjection::OthersOnly,
+        "not_recorded" => OnObjection::NotRecorded,
+        _ => return Err(wrong("employees.on_objection", "`others_only` or `not_recorded`")),
+    };
+    Ok(Objections::new(listed(&raw.objecting), country_code, then))
 }
 
 fn proxies(text: &str) -> Result<AllowList, ConfigError> {

@@ -66,6 +66,7 @@ section!(
         retention: RawRetention = RawRetention::default(),
         consent: RawConsent = RawConsent::default(),
         number: RawNumber = RawNumber::default(),
+        employees: RawEmployees = RawEmployees::default(),
         audit: RawAudit = RawAudit::default(),
         search: RawSearch = RawSearch::default(),
         log: RawLog = RawLog::default(),
@@ -251,6 +252,7 @@ section!(RawDisclosure {
     public_url: String = String::new(),
 });
 section!(RawNumber { country_code: String = "45".into() });
+section!(RawEmployees { objecting: String = String::new(), on_objection: String = "others_only".into() });
 section!(RawProcess { confine: bool = true });
 section!(RawLog { format: String = "text".into(), level: String = "info".into() });
 section!(RawShutdown { drain_limit_s: i64 = 1_800, deliver_limit_s: i64 = 10 });

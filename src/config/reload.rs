@@ -12,7 +12,15 @@ use crate::config::settings::Config;
 use crate::config::{check, read};
 
 /// Keys that a running recorder takes. `department` and `prompt` are all blocks of that name.
-const TAKEN: [&str; 5] = ["department", "prompt", "consent.timeout_s", "retention.default_days", "log.level"];
+const TAKEN: [&str; 7] = [
+    "department",
+    "prompt",
+    "consent.timeout_s",
+    "retention.default_days",
+    "log.level",
+    "employees.objecting",
+    "employees.on_objection",
+];
 
 /// A configuration as written. It may hold secrets, so it is not printed.
 pub struct Written {
@@ -65,6 +73,7 @@ impl Written {
         raw.consent.timeout_s = newer.raw.consent.timeout_s;
         raw.retention.default_days = newer.raw.retention.default_days;
         raw.log.level.clone_from(&newer.raw.log.level);
+        raw.employees.clone_from(&newer.raw.employees);
         let config = check::check(raw.clone(), &self.env)?;
         self.raw = raw;
         Ok(Changes { config, taken, restart })

@@ -9,11 +9,12 @@ use crate::config::cluster::ClusterConfig;
 use crate::disclosure::owner::Owner;
 use crate::erasure::sweep_horizon::SweepLimits;
 use crate::index::IndexPlace;
-use crate::recorder::settings::{Departments, RecorderSettings};
+use crate::recorder::settings::{Current, Departments, RecorderSettings};
 use optag_core::call::{Department, Prompt};
 use optag_core::private::Private;
 use optag_media::dtmf::tone_listener::ToneSettings;
 use optag_sip::ask::settings::{AskedDepartment, SendOn, Unasked};
+use optag_sip::objections::Objections;
 use optag_sip::sip::allow_list::AllowList;
 use optag_sip::siprec::client_profile::Profile;
 use optag_sip::siprec::parties::PartyRules;
@@ -81,6 +82,8 @@ pub struct Config {
     pub deliver_limit: Duration,
     /// What cover sheets say of the owner.
     pub disclosure: Owner,
+    /// Employees who object to being recorded.
+    pub objections: Objections,
     /// The departments, at least one.
     pub departments: Vec<Department>,
     /// Whether the kernel is asked to hold the process to what it needs.
@@ -179,6 +182,7 @@ impl Config {
         let pairs = self.rtp.pairs();
         RecorderSettings {
             departments,
+            objections: Current::new(self.objections.clone()),
             advertised_ip: self.rtp.advertised_ip,
             client_streams: pairs * usize::from(self.api.max_client_streams_percent) / 100,
             spills: self.engine.spills,

@@ -12,6 +12,7 @@ impl Recorder {
         }
         let control = match control {
             Control::Describe(context) => return self.describe(id, context).await,
+            Control::Speaker { stream, speaker } => return self.speaker(id, stream, speaker).await,
             control => control,
         };
         if matches!(control, Control::Answer { answer: Answer::Yes, .. }) {
@@ -59,6 +60,7 @@ impl Recorder {
         if let Some(shared) = &self.shared {
             shared.enter(id, &names).await;
         }
+        self.participants(&view, &context).await?;
         if matches!(view.consent, ConsentState::Asked | ConsentState::Granted) {
             let record = SpoolRecord { call: id, body: Body::Described(context) };
             if self.spool.append(vec![record]).is_err() || !durable(&self.spool).await {
@@ -101,7 +103,8 @@ impl Recorder {
         let sockets = bound.ok().and_then(|mut all| all.pop()).ok_or(ControlError::PortsUsedUp)?;
         let address = self.advertised(sockets.port());
         let facts = StreamFacts { label: stream.label.clone(), role: stream.role };
-        let plan = JoiningStream { facts: facts.clone(), plan: stream_plan(stream), sockets };
+        let withheld = self.joins(id, &stream);
+        let plan = JoiningStream { facts: facts.clone(), plan: stream_plan(stream, withheld), sockets };
         let (reply, answer) = oneshot::channel();
         self.engine.join(id, plan, Box::new(move |result| drop(reply.send(result))));
         match answer.await {
@@ -135,10 +138,16 @@ impl Recorder {
             Control::DropStream { stream } => Command::DropStream { stream: StreamIndex(stream) },
             Control::AddStream(_) => return Err(ControlError::Unsupported("add a stream in this way")),
             Control::Describe(_) => return Err(ControlError::Unsupported("describe a call to the engine")),
+            Control::Speaker { .. } => return Err(ControlError::Unsupported("tell the engine who speaks")),
             Control::Renegotiate { stream, media } => {
                 Command::Renegotiate { stream: StreamIndex(stream), media }
             }
         };
+        self.send_command(id, command).await
+    }
+
+    /// Hands a command to the engine, which carries it out in its next pass.
+    pub(super) async fn send_command(&self, id: CallId, command: Command) -> Result<CallState, ControlError> {
         let (reply, answer) = oneshot::channel();
         self.engine.control(id, command, Box::new(move |result| drop(reply.send(result))));
         match answer.await {

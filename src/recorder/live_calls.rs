@@ -14,6 +14,7 @@ use optag_core::limit;
 use optag_media::fact::{Ended, StreamCounts};
 use optag_media::stats::CallGauges;
 use optag_sip::feed::{CallView, Parties, StreamView};
+use optag_sip::objections::Objecting;
 
 /// Number of ended calls that stay visible. A view is under 1 KiB.
 const ENDED_KEPT: usize = 5_000;
@@ -51,6 +52,8 @@ struct Calls {
     clients: HashMap<CallId, String>,
     /// The departments that there were when a call in progress was admitted.
     departments: HashMap<CallId, Arc<[Department]>>,
+    /// Who of those who take part in a call in progress objects to being recorded.
+    objecting: HashMap<CallId, Objecting>,
     /// Labels of streams that asked to join a call in progress and were refused.
     refused: HashMap<CallId, BTreeSet<String>>,
     ended: VecDeque<CallId>,
@@ -140,6 +143,17 @@ impl LiveCalls {
         self.calls().departments.get(&id).cloned()
     }
 
+    /// Changes who objects to being recorded; returns it.
+    pub fn change_objecting(&self, id: CallId, change: impl FnOnce(&mut Objecting)) -> Objecting {
+        let mut calls = self.calls();
+        if calls.views.get(&id).is_none_or(|(view, _)| view.outcome.is_some()) {
+            return Objecting::default();
+        }
+        let objecting = calls.objecting.entry(id).or_default();
+        change(objecting);
+        objecting.clone()
+    }
+
     /// Number of streams of the calls in progress that API clients announced.
     pub fn streams_of_clients(&self) -> usize {
         let calls = self.calls();
@@ -218,6 +232,7 @@ impl LiveCalls {
         calls.clients.remove(&id);
         calls.departments.remove(&id);
         calls.refused.remove(&id);
+        calls.objecting.remove(&id);
         drop(calls);
         self.share_end(id);
     }
@@ -253,6 +268,7 @@ impl LiveCalls {
         calls.clients.remove(&id);
         calls.departments.remove(&id);
         calls.refused.remove(&id);
+        calls.objecting.remove(&id);
         let Some((view, _)) = calls.views.get_mut(&id).filter(|(view, _)| view.outcome.is_none()) else {
             return;
         };

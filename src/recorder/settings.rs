@@ -5,12 +5,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use optag_core::call::Department;
+use optag_sip::objections::Objections;
 
 /// Settings of admission, answers and resumption.
 #[derive(Clone, Debug)]
 pub struct RecorderSettings {
     /// The departments whose calls are announced, recorded or not.
     pub departments: Departments,
+    /// Employees who object to being recorded.
+    pub objections: Current<Objections>,
     /// Address that feeds are told to send to.
     pub advertised_ip: IpAddr,
     /// Streams that one client of the API may have at a time. One call of the most streams fits in any case.
@@ -21,25 +24,33 @@ pub struct RecorderSettings {
     pub resume_within: Duration,
 }
 
-/// The departments, which may change at run time: a call keeps those that there were when it was admitted. Clones
-/// share them.
-#[derive(Clone, Debug)]
-pub struct Departments(Arc<RwLock<Arc<[Department]>>>);
+/// The departments: a call keeps those that there were when it was admitted.
+pub type Departments = Current<[Department]>;
 
-impl Departments {
-    /// These departments, for now.
-    pub fn new(all: Vec<Department>) -> Self {
-        Self(Arc::new(RwLock::new(all.into())))
+/// A setting that may change at run time. Clones share it.
+#[derive(Debug)]
+pub struct Current<T: ?Sized>(Arc<RwLock<Arc<T>>>);
+
+impl<T: ?Sized> Clone for Current<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T: ?Sized> Current<T> {
+    /// This value, for now.
+    pub fn new(value: impl Into<Arc<T>>) -> Self {
+        Self(Arc::new(RwLock::new(value.into())))
     }
 
-    /// Those of now.
-    pub fn now(&self) -> Arc<[Department]> {
+    /// That of now.
+    pub fn now(&self) -> Arc<T> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Replaces them for calls that are admitted from now on.
-    pub fn replace(&self, all: Vec<Department>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = all.into();
+    /// Replaces it, for whoever asks from now on.
+    pub fn replace(&self, value: impl Into<Arc<T>>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = value.into();
     }
 }
 

@@ -15,15 +15,15 @@ use crate::server::{Server, Settings, files_below};
 /// The tone. Units: Hz.
 const TONE_HZ: f64 = 3_100.0;
 /// Amplitude above which the tone counts as found; it is sent with 8,000.
-const FOUND: f64 = 100.0;
+pub(crate) const FOUND: f64 = 100.0;
 
-fn tone(millis: usize) -> Vec<i16> {
+pub(crate) fn tone(millis: usize) -> Vec<i16> {
     let turn = TONE_HZ * std::f64::consts::TAU / 8_000.0;
     (0..millis * 8).map(|n| ((n as f64 * turn).sin() * 8_000.0) as i16).collect()
 }
 
 /// The loudest 40 ms of the tone. Source: Goertzel's recurrence over 8 kHz samples.
-fn loudest(samples: &[i16]) -> f64 {
+pub(crate) fn loudest(samples: &[i16]) -> f64 {
     let turn = TONE_HZ * std::f64::consts::TAU / 8_000.0;
     let level = |window: &[i16]| {
         let (mut one, mut two) = (0.0f64, 0.0f64);
@@ -37,7 +37,7 @@ fn loudest(samples: &[i16]) -> f64 {
 }
 
 /// The decoded audio of each call in the spool of a killed recorder: all streams, one after the other.
-fn decoded_spool(data: &Path) -> Vec<(String, Vec<i16>)> {
+pub(crate) fn decoded_spool(data: &Path) -> Vec<(String, Vec<i16>)> {
     let master = MasterSecret::load_or_create(&data.join("master.key")).unwrap().0.key().unwrap();
     let config = SpoolConfig {
         dir: data.join("spool"),

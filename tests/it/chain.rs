@@ -61,6 +61,7 @@ impl Chain {
         complexity: u8,
     ) -> Self {
         let plan = |formats: &&[(u8, Encoding)]| StreamPlan {
+            withheld: false,
             role: StreamRole::Other,
             media: StreamMedia {
                 formats: formats

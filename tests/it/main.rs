@@ -43,6 +43,7 @@ mod nodes;
 mod nodes_erasing;
 mod nodes_handouts;
 mod nodes_holds;
+mod objections;
 mod one_owner;
 mod openapi;
 mod phone;

@@ -234,6 +234,7 @@ pub(crate) fn control_name(control: &Control) -> &'static str {
         Control::Resume => "resume",
         Control::Describe(_) => "describe",
         Control::Renegotiate { .. } => "renegotiate",
+        Control::Speaker { .. } => "speaker",
         Control::AddStream(_) => "add stream",
         Control::DropStream { .. } => "drop stream",
         Control::End => "end",

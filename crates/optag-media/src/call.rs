@@ -200,6 +200,13 @@ impl Call {
                 }
                 Ok(())
             }
+            Command::Withhold { streams } => {
+                let at = self.zero.map(|zero| timebase::length(now.mono.since(zero)));
+                for (stream, withheld) in self.streams.iter_mut().zip(streams) {
+                    stream.withhold(withheld, at);
+                }
+                Ok(())
+            }
             Command::End => {
                 self.end(now, EndedBy::Feed, stats);
                 Ok(())
@@ -301,8 +308,7 @@ impl Call {
             ConsentState::Granted => {
                 self.zero = Some(at);
                 for (index, stream) in self.streams.iter_mut().enumerate() {
-                    let capture = Capture::new(StreamIndex(index as u8), at, self.settings.capture);
-                    stream.capture = Some(Box::new(capture));
+                    stream.open(Capture::new(StreamIndex(index as u8), at, self.settings.capture));
                 }
             }
             ConsentState::Withdrawn => {

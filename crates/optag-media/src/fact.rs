@@ -111,6 +111,8 @@ pub enum GapReason {
     Refused,
     /// Packets arrived with a payload type that was not negotiated.
     UnknownType,
+    /// Who speaks in the stream objects to being recorded.
+    Objected,
 }
 
 /// How a call ended, with its counters.

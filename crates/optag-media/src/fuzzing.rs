@@ -54,6 +54,7 @@ fn call(named: Named, encoding: Encoding) -> Call {
         ..ExpectedSource::default()
     };
     let stream = StreamPlan {
+        withheld: false,
         role: StreamRole::Caller,
         media: StreamMedia {
             formats: vec![PayloadFormat { payload_type: 8, encoding }],

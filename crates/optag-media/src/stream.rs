@@ -160,6 +160,26 @@ impl Stream {
         }
     }
 
+    /// Who speaks objects to being recorded, or somebody else speaks now. `at` is a position of the axis, if there is one.
+    pub fn withhold(&mut self, withheld: bool, at: Option<i64>) {
+        if withheld == self.plan.withheld {
+            return;
+        }
+        self.changed = true;
+        self.plan.withheld = withheld;
+        if let (Some(capture), Some(at)) = (&mut self.capture, at) {
+            if withheld { capture.withhold(at) } else { capture.release(at) }
+        }
+    }
+
+    /// Gives the stream its capture. Where who speaks objects, it keeps nothing from the beginning.
+    pub(crate) fn open(&mut self, mut capture: Capture) {
+        if self.plan.withheld {
+            capture.withhold(i64::MIN);
+        }
+        self.capture = Some(Box::new(capture));
+    }
+
     /// Whether signalling has removed the stream.
     pub fn is_dropped(&self) -> bool {
         self.dropped
@@ -254,9 +274,10 @@ impl Stream {
         }
         let lasts = encoding.map_or(0, |encoding| encoding.length_axis(packet.payload));
         let Some(place) = self.clock.place(arrival, packet, self.clock_hz, lasts) else { return };
+        // A packet whose audio is not kept still occupies its position in the sequence.
+        let keeps = encoding.is_some() && permit.keep && !self.plan.withheld;
         if let Some((capture, mut lent)) = self.capturing(stats) {
-            // A packet whose audio is not kept still occupies its position in the sequence.
-            let payload = if encoding.is_some() && permit.keep { packet.payload } else { &[] };
+            let payload = if keeps { packet.payload } else { &[] };
             capture.insert(&place, packet.payload_type, payload, &mut lent);
         }
         let heard = encoding.filter(|_| permit.listen && !permit.keep);

@@ -29,6 +29,7 @@ mod amr;
 mod g729;
 mod keys;
 mod noise;
+mod objecting;
 
 mod codecs;
 mod edges;
@@ -91,6 +92,7 @@ impl Bench {
         change: impl Fn(&mut StreamPlan, &mut CallRules, &mut CallSettings),
     ) -> Self {
         let plan = |role| StreamPlan {
+            withheld: false,
             role,
             media: StreamMedia {
                 formats: vec![PayloadFormat { payload_type, encoding }],

@@ -53,8 +53,11 @@ pub struct NewCall {
 pub struct NewStream {
     /// Unique in the call; echoed.
     pub label: String,
-    /// Who speaks in it.
+    /// The role of who speaks in it.
     pub role: StreamRole,
+    /// Number, address or name of who speaks in it, where the feed says it with the stream. Only compared with the
+    /// employees who object to being recorded.
+    pub speaker: Option<Private<String>>,
     /// What it carries.
     pub media: StreamMedia,
 }
@@ -155,6 +158,13 @@ pub enum Control {
     /// A stream joins in mid-call, behind those there are. The answer's last stream is it. Its
     /// channel is silence until now, and marked as such.
     AddStream(Box<NewStream>),
+    /// Somebody else speaks in a stream from now on.
+    Speaker {
+        /// Index of the stream.
+        stream: u8,
+        /// Number, address or name, as [`NewStream::speaker`].
+        speaker: Private<String>,
+    },
     /// There is no use for a stream any more; [`Control::Renegotiate`] brings it back. Its
     /// channel and its port stay.
     DropStream {

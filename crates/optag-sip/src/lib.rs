@@ -3,6 +3,7 @@
 
 pub mod ask;
 pub mod feed;
+pub mod objections;
 pub mod sdp;
 pub mod sip;
 pub mod siprec;

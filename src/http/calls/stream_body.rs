@@ -14,6 +14,7 @@ use crate::http::calls::offer::{DrawnKey, Offer, draw_key, draw_ssrc};
 use optag_core::base64;
 use optag_core::call::{RefusedStreams, StreamRole};
 use optag_core::limit;
+use optag_core::private::Private;
 use optag_media::codec::{Encoding, table};
 use optag_media::rtp::srtp::{SrtpKey, Suite};
 use optag_sip::feed::{
@@ -35,6 +36,11 @@ pub(crate) struct StreamBody {
     /// single one is mixed; one that joins later is `other`.
     #[schema(value_type = Option<String>)]
     pub(in crate::http) role: Option<StreamRole>,
+    /// Number, SIP address, user name, agent id or name of who speaks, where you know it: of employees who object to being
+    /// recorded (`[employees]` in the configuration) nothing is kept. It is not stored. In a PUT: who speaks from now on.
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    pub(in crate::http) speaker: Option<Private<String>>,
     /// Its codec.
     #[schema(schema_with = codec_names)]
     codec: Encoding,
@@ -219,6 +225,7 @@ impl StreamBody {
         NewStream {
             label: self.label,
             role: self.role.unwrap_or(role),
+            speaker: self.speaker,
             media: StreamMedia {
                 formats: vec![PayloadFormat { payload_type, encoding: self.codec }],
                 telephone_event: self.telephone_event.into_iter().map(event).collect(),

@@ -105,7 +105,10 @@ pub(crate) async fn change(
     if !wrong.0.is_empty() {
         return Err(Problem::fields(wrong.0));
     }
-    let (NewStream { mut media, .. }, _) = body.stream(role);
+    let (NewStream { mut media, speaker, .. }, _) = body.stream(role);
+    if let Some(speaker) = speaker {
+        let _ = steer(&services, id, Control::Speaker { stream, speaker }).await?;
+    }
     // The SSRC offered at the announcement remains valid.
     media.source.offered_ssrc = None;
     let control = Control::Renegotiate { stream, media: Box::new(media) };

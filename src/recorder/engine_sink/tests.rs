@@ -52,6 +52,7 @@ fn engine(sink: EngineSink) -> Engine {
 
 fn plan() -> StreamPlan {
     StreamPlan {
+        withheld: false,
         role: StreamRole::Caller,
         media: StreamMedia {
             formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],

@@ -54,6 +54,7 @@ impl Player {
     /// The same, with these settings and packed or not.
     pub(crate) fn of(yes: bool, opus: OpusSettings, encodes: When) -> Self {
         let plan = |role| StreamPlan {
+            withheld: false,
             role,
             media: StreamMedia {
                 formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],

@@ -44,7 +44,7 @@ impl Leg {
         let mut first = [0; 10];
         first.copy_from_slice(own);
         let player = Player::new(codec, payload_type, key.as_ref(), first);
-        let plan = StreamPlan { role: StreamRole::Caller, media };
+        let plan = StreamPlan { role: StreamRole::Caller, withheld: false, media };
         let mut stream = Stream::new(plan, tones, Reports::new(cname(call), 0));
         stream.sends(player.ssrc());
         if let Some(sender) = sockets.last_sender() {

@@ -131,6 +131,12 @@ pub enum Command {
         /// The stream.
         stream: StreamIndex,
     },
+    /// Which streams are not kept, as who speaks in them objects to being recorded; of those beyond the list nothing
+    /// changes.
+    Withhold {
+        /// In channel order.
+        streams: Vec<bool>,
+    },
     /// The call is over.
     End,
 }

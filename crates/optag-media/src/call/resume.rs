@@ -101,7 +101,7 @@ impl Call {
                 capture.pause(0);
             }
             capture.set_over(stream.is_dropped());
-            stream.capture = Some(Box::new(capture));
+            stream.open(capture);
         }
     }
 

@@ -77,7 +77,7 @@ impl Call {
             if self.closed {
                 capture.pause(timebase::length(now.mono.since(zero)));
             }
-            stream.capture = Some(Box::new(capture));
+            stream.open(capture);
         }
         self.streams.push(stream);
         self.changed = true;

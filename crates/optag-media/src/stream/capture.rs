@@ -75,7 +75,10 @@ pub(crate) struct Capture {
     active: Active,
     holes: Holes,
     cuts: Redaction,
+    /// When the call may be recorded.
     open: Open,
+    /// When nobody speaks who objects to it.
+    agreed: Open,
     over: bool,
     gaps: GapTracker,
     refusals: Discarded,
@@ -83,6 +86,8 @@ pub(crate) struct Capture {
     arrival: MonoTime,
     frame: u32,
     placed: i64,
+    /// Where its first audio begins. Units: of the axis.
+    begins: Option<i64>,
     /// Frames made since the last tick.
     pub encoded: Encoded,
     /// Gaps closed since the last tick.
@@ -106,12 +111,14 @@ impl Capture {
             holes: Holes::default(),
             cuts: Redaction::default(),
             open: Open::default(),
+            agreed: Open::always(),
             over: false,
             gaps: GapTracker::default(),
             refusals: Discarded::default(),
             arrival: zero,
             frame: 0,
             placed: 0,
+            begins: None,
             encoded: Encoded::new(),
             closed_gaps: Vec::new(),
         }
@@ -142,6 +149,7 @@ impl Capture {
         capture.frame = frame;
         capture.caught_up = zero + timebase::span(from);
         capture.placed = i64::from(had_audio);
+        capture.begins = had_audio.then_some(i64::MIN);
         capture.holes.restart(from, to);
         capture
     }
@@ -158,7 +166,17 @@ impl Capture {
 
     /// Keeps nothing from this position on, until [`Capture::resume`].
     pub(crate) fn pause(&mut self, at: i64) {
-        self.open.close(at);
+        self.open.close(at, GapReason::Paused);
+    }
+
+    /// Keeps nothing from this position on, as who speaks objects to it, until [`Capture::release`].
+    pub(crate) fn withhold(&mut self, at: i64) {
+        self.agreed.close(at, GapReason::Objected);
+    }
+
+    /// Somebody else speaks from this position on.
+    pub(crate) fn release(&mut self, at: i64) {
+        self.agreed.open(at);
     }
 
     /// Keeps audio again from this position on.
@@ -295,6 +313,7 @@ impl Capture {
         let shift = timeline.position(0, self.zero);
         let placed_to = self.holes.heard_to().unwrap_or(i64::MAX).saturating_add(LONGEST_PACKET);
         self.open.placed_by(shift, placed_to);
+        self.agreed.placed_by(shift, placed_to);
         shift
     }
 
@@ -351,6 +370,7 @@ impl Capture {
                 self.came_late(at);
             }
             self.placed += took.placed;
+            self.begins = self.begins.min(Some(at)).or(Some(at));
             lent.stats.audio_in_ms += took.placed as u64 / 48;
         }
     }

@@ -35,6 +35,17 @@ pub(crate) enum Kept {
     Nothing(GapReason),
 }
 
+impl Kept {
+    /// The part that both keep.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Kept::Nothing(reason), _) | (_, Kept::Nothing(reason)) => Kept::Nothing(reason),
+            (Kept::From(one, _), Kept::From(other, reason)) if other > one => Kept::From(other, reason),
+            (kept @ Kept::From(..), _) | (Kept::All, kept) => kept,
+        }
+    }
+}
+
 /// The spans in which nothing is kept. Units: of the axis.
 #[derive(Clone, Debug)]
 pub(crate) struct Open {
@@ -54,9 +65,14 @@ impl Default for Open {
 }
 
 impl Open {
-    /// Keeps nothing from this position on, until [`Open::open`].
-    pub(crate) fn close(&mut self, at: i64) {
-        self.closed.push_back(Closed { from: at, to: i64::MAX, reason: GapReason::Paused });
+    /// Open all the time.
+    pub(crate) fn always() -> Self {
+        Self { closed: VecDeque::new(), ..Self::default() }
+    }
+
+    /// Keeps nothing from this position on, for this reason, until [`Open::open`].
+    pub(crate) fn close(&mut self, at: i64, reason: GapReason) {
+        self.closed.push_back(Closed { from: at, to: i64::MAX, reason });
     }
 
     /// Keeps what is spoken from this position on.
@@ -135,7 +151,7 @@ mod tests {
             [0, 1].map(|n| frame(&mut open, n, 0)),
             [Kept::From(15 * MS, GapReason::NoMedia), Kept::All]
         );
-        open.close(40 * MS);
+        open.close(40 * MS, GapReason::Paused);
         open.open(60 * MS);
         let paused = Kept::Nothing(GapReason::Paused);
         assert_eq!([2, 3, 4].map(|n| frame(&mut open, n, 0)), [paused, Kept::All, Kept::All]);
@@ -144,11 +160,11 @@ mod tests {
     #[test]
     fn of_a_frame_that_straddles_an_edge_of_a_pause_no_more_than_what_follows_is_kept() {
         let mut open = Open::default();
-        open.close(1_010 * MS);
+        open.close(1_010 * MS, GapReason::Paused);
         open.open(2_010 * MS);
-        open.close(3_000 * MS);
+        open.close(3_000 * MS, GapReason::Paused);
         open.open(3_010 * MS);
-        open.close(3_500 * MS);
+        open.close(3_500 * MS, GapReason::Paused);
         let kept: Vec<_> = (0..180).map(|n| frame(&mut open, n, 0)).collect();
         let not_all = |kept: &Kept| match kept {
             Kept::All => None,

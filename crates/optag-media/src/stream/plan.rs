@@ -10,6 +10,9 @@ use optag_core::call::StreamRole;
 pub struct StreamPlan {
     /// Who speaks in it.
     pub role: StreamRole,
+    /// Whether nothing of it is kept, because who speaks in it objects to being recorded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withheld: bool,
     /// What it carries.
     #[serde(flatten)]
     pub media: StreamMedia,

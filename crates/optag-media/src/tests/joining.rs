@@ -5,6 +5,7 @@ use optag_core::call::StreamFacts;
 
 fn stream() -> StreamPlan {
     StreamPlan {
+        withheld: false,
         role: StreamRole::Other,
         media: StreamMedia {
             formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],

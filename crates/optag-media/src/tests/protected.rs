@@ -166,6 +166,7 @@ fn a_new_key_with_new_numbers_is_placed_where_it_arrives() {
 /// The renegotiated stream: the same, with these keys.
 fn leg_with(keys: &[SrtpKey]) -> StreamPlan {
     StreamPlan {
+        withheld: false,
         role: StreamRole::Other,
         media: StreamMedia {
             formats: vec![PayloadFormat { payload_type: 8, encoding: Encoding::Pcma }],

@@ -62,6 +62,7 @@ pub fn choose(
             streams.push(NewStream {
                 label: unique(&written, &streams),
                 role,
+                speaker: None,
                 media: stream_media(media, source),
             });
         }
@@ -101,6 +102,7 @@ pub fn unknown_stream(label: String, role: StreamRole) -> NewStream {
     NewStream {
         label,
         role,
+        speaker: None,
         media: StreamMedia {
             formats: vec![format(0, Pcmu), format(8, Pcma)],
             telephone_event: vec![EventFormat { payload_type: 101, clock_hz: 8_000 }],
@@ -162,7 +164,7 @@ pub fn added<'a>(
     } else if others.any(|other| other == written) {
         label = format!("{label}-{}", at + 1);
     }
-    let mut new = NewStream { label, role, media: stream_media(media, source) };
+    let mut new = NewStream { label, role, speaker: None, media: stream_media(media, source) };
     if let Some(srtp) = &mut new.media.srtp {
         srtp.send = own_key.cloned();
     }

@@ -43,7 +43,7 @@ impl Tally {
                 GapReason::Lost => &mut tally.lost,
                 GapReason::Restart | GapReason::Spool | GapReason::Fault => &mut tally.unrecorded,
                 GapReason::Held | GapReason::NoMedia => &mut tally.nothing,
-                GapReason::Paused | GapReason::KeyTones => &mut tally.excused,
+                GapReason::Paused | GapReason::KeyTones | GapReason::Objected => &mut tally.excused,
             } += length;
         }
         tally

@@ -25,7 +25,7 @@ pub(super) const ENCODING: u8 = 1;
 /// Maximum length of a payload, written or read. Units: bytes.
 pub(super) const PAYLOAD_BYTES: usize = 4 * 1024 * 1024;
 
-const REASONS: [GapReason; 11] = [
+const REASONS: [GapReason; 12] = [
     GapReason::Lost,
     GapReason::Held,
     GapReason::Paused,
@@ -37,6 +37,7 @@ const REASONS: [GapReason; 11] = [
     GapReason::Late,
     GapReason::Refused,
     GapReason::UnknownType,
+    GapReason::Objected,
 ];
 
 /// Kind of the records of joining streams: their number gives a recording's channels.

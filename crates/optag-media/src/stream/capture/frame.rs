@@ -16,7 +16,9 @@ impl Capture {
         let at = self.position();
         let passed = self.passed.as_ref().and_then(|track| track.spoken());
         let spoken = passed.unwrap_or((at, at + FRAME_AXIS));
-        match (self.open.keeps(at, spoken, timeline.slack()), &mut self.decoded) {
+        let slack = timeline.slack();
+        let kept = self.open.keeps(at, spoken, slack).and(self.agreed.keeps(at, spoken, slack));
+        match (kept, &mut self.decoded) {
             (Kept::All, _) => None,
             (Kept::From(from, _), Some(track)) if passed.is_none() => {
                 track.mute(at, from);
@@ -35,7 +37,8 @@ impl Capture {
             self.decoded.as_ref().is_some_and(|track| track.has_frame()),
             self.passed.as_ref().is_some_and(|track| track.has_frame()),
         );
-        let why = self.holes.why(at, self.placed > 0 && !self.over);
+        let had_audio = self.begins.is_some_and(|begins| begins < at + FRAME_AXIS);
+        let why = self.holes.why(at, had_audio && !self.over);
         self.active = match came {
             (_, true) => Active::Passed,
             (true, false) => Active::Decoded,

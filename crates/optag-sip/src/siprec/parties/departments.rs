@@ -9,7 +9,7 @@ use optag_core::call::Department;
 use optag_core::call::number::{in_full, is_number, normalise};
 
 /// The departments, found by the numbers that reach them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Departments {
     /// All of them.
     pub all: Vec<Department>,
@@ -48,7 +48,7 @@ impl Departments {
 }
 
 /// Whether `written` is a pattern such as `81xx` that the extension `user` fits.
-fn is_pattern_of(written: &str, user: &str) -> bool {
+pub(crate) fn is_pattern_of(written: &str, user: &str) -> bool {
     let fits = |(one, other): (u8, u8)| other.is_ascii_digit() && (one == other || one == b'x');
     written.contains('x')
         && written.bytes().all(|byte| byte.is_ascii_digit() || byte == b'x')
