@@ -22,6 +22,7 @@ mod sign_in;
 mod sip;
 pub mod sip_client;
 mod values;
+mod webhooks;
 
 use std::path::Path;
 use std::time::Duration;

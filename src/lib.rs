@@ -31,3 +31,4 @@ pub mod recorder;
 pub mod recordings;
 pub mod stores;
 pub mod time;
+pub mod webhooks;

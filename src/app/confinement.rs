@@ -196,6 +196,7 @@ fn outward_ports(config: &Config) -> Option<Vec<u16>> {
         ports.extend(IndexPlace::servers(address.reveal()).ok()?.iter().map(|server| server.get_port()));
     }
     ports.extend(config.cluster.iter().flat_map(|cluster| &cluster.peer_ports));
+    ports.extend(config.webhooks.iter().map(|target| target.port));
     Some(ports)
 }
 

@@ -39,6 +39,7 @@ use crate::recordings::playback::Recordings;
 use crate::recordings::requests::RequestService;
 use crate::stores::Stores;
 use crate::time::second_source::TimeKeeper;
+use crate::webhooks::Target;
 use optag_core::clock::Clock;
 use optag_core::locked::Secret;
 use optag_core::signing::Signer;
@@ -186,7 +187,8 @@ pub async fn open(
         Holds::open(&dir.join("holds.json"), config.hold_policy()).context("cannot open the holds")?;
     let guard = DeletionGuard::new(signer, holds);
     let log = DeletionLog::open(&dir.join("deletions.log")).context("cannot open the deletion log")?;
-    let index = Index::open(&config.index, &config.country_code).await?;
+    let told = config.webhooks.iter().map(Target::receiver).collect();
+    let index = Index::open(&config.index, &config.country_code).await?.with_receivers(told);
     let shared = nodes::shared(&config, &index, &secret)?;
     let store = Store::open(&config.store)?.kept_in(&dir.join("store-id"))?.tried_as(&guard.signer.node());
     let keys = Arc::new(DayKeys::open(&config.seal.keys_dir, day_master).context("cannot open day keys")?);

@@ -5,6 +5,7 @@
 
 mod engine;
 mod first_user;
+mod looks;
 pub(crate) mod stop;
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::looks::{check_store, compare_deletions, learn_orders};
 use crate::app::bucket_watch::{AuditCare, RulesWatch};
 use crate::app::capacity::{Capacity, Fullness, Parts};
 use crate::app::drain::Drain;
@@ -42,8 +44,8 @@ use crate::recorder::Recorder;
 use crate::recorder::pending_answers::PendingAnswers;
 use crate::recorder::recovery::{Followed, follow_durable, settle_recovered};
 use crate::recorder::resume::Resume;
+use crate::webhooks::Webhooks;
 use optag_core::clock::Clock;
-use optag_core::limit;
 use optag_media::engine::Engine;
 use optag_media::net::port_pool::PortPool;
 use optag_sip::sip::sockets::bind_stream;
@@ -58,8 +60,6 @@ const HEALTH: ConnectionLimits = ConnectionLimits {
     header_timeout: Duration::from_secs(5),
     write_timeout: Duration::from_secs(5),
 };
-/// How long the start waits for index and store to tell what they saw of the deletion log.
-const COMPARE: Duration = Duration::from_secs(10);
 
 /// A running recorder.
 pub struct Server {
@@ -208,6 +208,9 @@ impl Server {
         let mut tasks = start_tasks(&opened, &engine, (&ports, &ending), &health, &rules, exporter);
         tasks.spawn(Arc::clone(&opened.tokens).follow());
         tasks.spawn(write_ledger);
+        if !config.webhooks.is_empty() {
+            tasks.spawn(webhooks(&opened).run());
+        }
         tasks.spawn(Arc::clone(&recorder).follow_nodes());
         let sip_server = sip::start(
             &config,
@@ -307,43 +310,12 @@ impl Server {
     }
 }
 
-/// A store that would keep recordings too long is refused; one that is away is not.
-async fn check_store(opened: &Opened) -> anyhow::Result<()> {
-    let Some(admin) = opened.stores.store.admin() else { return Ok(()) };
-    match admin.refuse_long_lock(limit::RETENTION_DAYS).await {
-        Err(error @ optag_storage::store::StoreError::Config(_)) => Err(error.into()),
-        Err(error) => {
-            tracing::warn!(%error, "store not reachable yet; recordings stay in the spool");
-            Ok(())
-        }
-        Ok(()) => Ok(()),
-    }
-}
-
-/// Whether the deletion log is the one that index and store saw. Where it is not, calls are
-/// recorded and nothing else: their audio waits in the spool.
-async fn compare_deletions(opened: &Opened) {
-    // Calls that go on wait for the start, so it does not wait for an index that is away.
-    let compared = match opened.stores.index.probe().await {
-        Ok(()) => tokio::time::timeout(COMPARE, opened.erasure.compare_heads()).await,
-        Err(error) => Ok(Err(error.into())),
-    };
-    match compared.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer"))) {
-        Ok(compared) if !opened.erasure.guard.in_step() => {
-            tracing::error!(?compared, "deletion log is missing erasures; run `optag replay-deletions`");
-        }
-        Ok(_) => {}
-        // The sweeper asks again before it writes a copy.
-        Err(error) => tracing::warn!("cannot compare the deletion log with its copies yet: {error:#}"),
-    }
-}
-
-/// What other nodes have ordered to be erased, before anything is delivered or served. Where the index is away, nothing
-/// is served, and what is delivered meanwhile is erased once it is back.
-async fn learn_orders(opened: &Opened) {
-    let learned = tokio::time::timeout(COMPARE, opened.erasure.learn_orders()).await;
-    if let Err(error) = learned.map_err(anyhow::Error::from).and_then(|learned| Ok(learned?)) {
-        tracing::warn!(%error, "cannot read holds and deletion orders of the index yet");
+fn webhooks(opened: &Opened) -> Webhooks {
+    Webhooks {
+        index: opened.stores.index.clone(),
+        targets: opened.config.webhooks.clone(),
+        members: opened.shared.as_ref().map(|shared| Arc::clone(&shared.members)),
+        clock: Arc::<dyn Clock>::clone(&opened.clock),
     }
 }
 

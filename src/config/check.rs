@@ -52,6 +52,7 @@ pub(super) fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, 
     }
     Ok(Config {
         cluster: crate::config::cluster::check(raw.cluster, &index)?,
+        webhooks: crate::config::webhooks::check(&raw.webhook)?,
         ask,
         sip: crate::config::sip::check(raw.sip, &departments)?,
         prompts,

@@ -34,6 +34,13 @@ impl Config {
             let path = &cluster.files.certificate;
             loaded.map_err(|reason| unusable("cluster.certificate_file", path, &reason))?;
         }
+        for target in &self.webhooks {
+            let path = &target.secret_file;
+            target.keys().map_err(|reason| unusable("webhook.secret_file", path, &reason))?;
+            if let Some(path) = &target.ca_file {
+                pem::certificates(path).map_err(|reason| unusable("webhook.ca_file", path, &reason))?;
+            }
+        }
         if let MasterKeySource::File(path) = &self.spool.master_key
             && path.exists()
         {
@@ -86,6 +93,10 @@ mod tests {
             (format!("{s3}ca_file = '/none'"), "store.ca_file"),
             (format!("{s3}credentials_file = '{odd}'"), "store.credentials_file"),
             ("[audit]\nanchor_dir = '/none'".into(), "audit.anchor_dir"),
+            (
+                format!("[[webhook]]\nid = 'a'\nurl = 'https://a.example'\nsecret_file = '{odd}'"),
+                "webhook.secret_file",
+            ),
         ] {
             let error = check(&text);
             assert!(error.starts_with(key), "{text}: {error}");

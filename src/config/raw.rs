@@ -73,6 +73,7 @@ section!(
         process: RawProcess = RawProcess::default(),
         shutdown: RawShutdown = RawShutdown::default(),
         disclosure: RawDisclosure = RawDisclosure::default(),
+        webhook: Vec<RawWebhook> = Vec::new(),
         prompt: Vec<RawPrompt> = Vec::new(),
         department: Vec<RawDepartment> = vec![RawDepartment::demo(), RawDepartment::private()],
     }
@@ -224,6 +225,15 @@ section!(RawCluster {
     key_file: String = String::new(),
     ca_file: String = String::new(),
     peer_ports: String = String::new(),
+});
+section!(RawWebhook {
+    id: String = String::new(),
+    url: String = String::new(),
+    events: String = "stored, refused, failed, erased".into(),
+    secret_file: String = String::new(),
+    ca_file: String = String::new(),
+    allow_http: bool = false,
+    allow_private: bool = false,
 });
 section!(RawRetention {
     default_days: i64 = 90,

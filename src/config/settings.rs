@@ -10,6 +10,7 @@ use crate::disclosure::owner::Owner;
 use crate::erasure::sweep_horizon::SweepLimits;
 use crate::index::IndexPlace;
 use crate::recorder::settings::{Current, Departments, RecorderSettings};
+use crate::webhooks::Target;
 use optag_core::call::{Department, Prompt};
 use optag_core::private::Private;
 use optag_media::dtmf::tone_listener::ToneSettings;
@@ -56,6 +57,8 @@ pub struct Config {
     pub index: IndexPlace,
     /// Other nodes on the same index.
     pub cluster: Option<ClusterConfig>,
+    /// Other systems that are told of recordings.
+    pub webhooks: Vec<Target>,
     /// Where the access tokens are kept, hashed.
     pub tokens_path: PathBuf,
     /// Time between two sweeps for expired recordings.

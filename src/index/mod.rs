@@ -33,6 +33,7 @@ mod names_fill;
 mod names_trace;
 mod nodes;
 mod notifications;
+mod outbox;
 mod query;
 mod search_terms;
 mod sign_ins;
@@ -59,12 +60,14 @@ pub use early_answers::{EarlyAnswer, EarlyKind, NewEarly, Waits};
 pub use handout_links::{LinkRow, UsedLink};
 pub use holds::{HoldRow, Placed, Placing};
 pub use nodes::{Beat, NodeRow, NodeState};
+pub use outbox::{DueEvent, EventKind, Receiver};
 pub use search_terms::{Found, Position, Query};
 pub use sign_ins::SignInRow;
 pub use user_requests::UserRequestRow;
 pub use users::{Enrolment, UserPut, UserRow};
 
 use self::database::Database;
+use self::outbox::NewEvent;
 use self::statement::storable;
 use optag_core::call::number::normalise;
 use optag_core::call::{Outcome, StreamAudio, StreamVerdict};
@@ -139,6 +142,7 @@ pub struct CallRow {
 pub struct Index {
     database: Database,
     country_code: String,
+    receivers: std::sync::Arc<[Receiver]>,
 }
 
 impl Index {
@@ -159,7 +163,11 @@ impl Index {
     ///
     /// Errors: invalid location.
     pub fn lazy(place: &IndexPlace, country_code: &str) -> Result<Self, IndexError> {
-        Ok(Self { database: Database::new(place)?, country_code: country_code.to_owned() })
+        Ok(Self {
+            database: Database::new(place)?,
+            country_code: country_code.to_owned(),
+            receivers: Default::default(),
+        })
     }
 
     /// Writes a recording's row; idempotent.
@@ -169,7 +177,7 @@ impl Index {
         let call = &manifest.call;
         let norm = |number: &Private<String>| normalise(number.reveal(), &self.country_code);
         let text = |text: &Private<String>| storable(text.reveal().clone());
-        sqlx::query(
+        let row = sqlx::query(
             "INSERT INTO recordings (id, department, started_at_us, recording_started_at_us, ended_at_us, duration_ms,
                  caller_number, caller_number_norm, called_number, called_number_norm, caller_name, caller_name_folded,
                  external_id, object_bytes, object_sha256, expires_at_us, verdicts, has_fault, streams)
@@ -193,17 +201,17 @@ impl Index {
         .bind(manifest.expires_at.as_unix_micros())
         .bind(verdicts_text(&manifest.verdicts))
         .bind(i64::from(manifest.verdicts.iter().any(|&verdict| verdict != StreamVerdict::Ok)))
-        .bind(StreamAudio::to_text(&manifest.stream_audio()))
-        .execute(&self.database.pool)
-        .await?;
-        Ok(())
+        .bind(StreamAudio::to_text(&manifest.stream_audio()));
+        let (recording, department) = (call.id, call.department.as_str());
+        let stored = NewEvent { recording, kind: EventKind::Stored, department, outcome: None };
+        self.change_and_tell(row, Some(stored)).await
     }
 
     /// Writes a call's outcome; the first one written is kept.
     ///
     /// Errors: not durable.
     pub async fn put_call(&self, row: &CallRow) -> Result<(), IndexError> {
-        sqlx::query(
+        let call = sqlx::query(
             "INSERT INTO calls (id, department, started_at_us, ended_at_us, outcome, cause)
              VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING",
         )
@@ -212,10 +220,11 @@ impl Index {
         .bind(row.id.admitted_at().as_unix_micros())
         .bind(row.ended_at.as_unix_micros())
         .bind(row.outcome.name())
-        .bind(row.outcome.cause())
-        .execute(&self.database.pool)
-        .await?;
-        Ok(())
+        .bind(row.outcome.cause());
+        let (department, outcome) = (row.department.as_str(), Some(row.outcome));
+        let event = EventKind::of_outcome(row.outcome);
+        let event = event.map(|kind| NewEvent { recording: row.id, kind, department, outcome });
+        self.change_and_tell(call, event).await
     }
 
     /// A recording's row, erased ones included.
@@ -232,7 +241,7 @@ impl Index {
     pub async fn mark_erased(&self, id: CallId, at: WallTime) -> Result<(), IndexError> {
         let mut transaction = self.database.begin().await?;
         let name = self.database.name_of(&mut transaction, id).await?;
-        sqlx::query(
+        let erased = sqlx::query(
             "UPDATE recordings SET caller_number = NULL, caller_number_norm = NULL, called_number = NULL,
                  called_number_norm = NULL, caller_name = NULL, caller_name_folded = NULL, external_id = NULL,
                  erased_at_us = $1 WHERE id = $2 AND erased_at_us IS NULL",
@@ -247,6 +256,13 @@ impl Index {
         .bind(id.to_string())
         .execute(&mut *transaction)
         .await?;
+        if erased.rows_affected() > 0 && self.is_told(EventKind::Erased) {
+            let row = sqlx::query("SELECT department FROM recordings WHERE id = $1").bind(id.to_string());
+            let department: String = row.fetch_one(&mut *transaction).await?.try_get("department")?;
+            let event =
+                NewEvent { recording: id, kind: EventKind::Erased, department: &department, outcome: None };
+            self.tell(&mut transaction, event).await?;
+        }
         if let Some(name) = name {
             self.database.forget_trigrams(&mut transaction, &name).await?;
         }

@@ -144,7 +144,7 @@ mod tests {
         while !done {
             // Each round is a process of its own, which ends after one batch.
             let database = Database::new(&IndexPlace::Sqlite(file.clone())).unwrap();
-            let index = Index { database, country_code: "45".into() };
+            let index = Index { database, receivers: Default::default(), country_code: "45".into() };
             assert_eq!(found(&index, "name of", None).await, live, "{rounds}");
             assert_eq!(found(&index, "name of", Some("d1")).await, odd, "{rounds}");
             assert_eq!(found(&index, "of 59", None).await, 1);

@@ -180,6 +180,9 @@ catalog! {
     CONTROL_FORWARDED_TOTAL = Counter, "optag_control_forwarded_total", ["result": FORWARDED], "Requests sent on to the node that has the call, by result: answered, the call is not there, or the node cannot be reached.";
     EARLY_ANSWERS = Gauge, "optag_early_answers", [], "Answers in PostgreSQL that wait for their call; the same on every node.";
     EARLY_ANSWERS_EXPIRED_TOTAL = Counter, "optag_early_answers_expired_total", [], "Answers in PostgreSQL whose time ended before their call came; each is counted by one node.";
+    WEBHOOKS_TOTAL = Counter, "optag_webhooks_total", ["webhook": OPEN, "result": &["delivered", "failed", "dropped"]], "Attempts to send an event to a webhook, by result: delivered; failed, to be tried again; dropped after a week.";
+    WEBHOOKS_WAITING = Gauge, "optag_webhooks_waiting", ["webhook": OPEN], "Events that wait to be received by webhooks, as the node that sends them sees it; 0 on other nodes.";
+    WEBHOOKS_OLDEST_SECONDS = Gauge, "optag_webhooks_oldest_seconds", ["webhook": OPEN], "Age of the oldest event that waits to be received by a webhook; 0 if none waits.";
     AUDIT_ANCHORED = Gauge, "optag_audit_anchored", [], "1 if the last signed audit checkpoint reached the store.";
     CERTIFICATE_EXPIRES = Gauge, "optag_certificate_expiry_timestamp_seconds", ["use": OPEN], "When the first of the certificates for a use expires, in seconds since 1970: sip, sip_client_ca, store_ca, index_ca, index_client, node, node_ca.";
     PROCESS_CPU_SECONDS_TOTAL = Counter, "process_cpu_seconds_total", [], "Processor seconds used.";

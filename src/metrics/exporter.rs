@@ -108,6 +108,8 @@ mod tests {
             metrics::sip(&[("sessions", 2), ("invites", 1)]);
             metrics::sip_responses([("INVITE", "200".to_owned(), 4)].into_iter());
             metrics::audio_kept("demo", &[]);
+            metrics::webhook("crm", metrics::Webhook::Delivered, 1);
+            metrics::webhook_waits("crm", 1, Duration::from_secs(1));
             metrics::certificate_expires("sip", Default::default());
             metrics::ticks(Duration::from_millis(7), 3);
             metrics::stored(1_000, Duration::from_millis(20));

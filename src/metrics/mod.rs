@@ -18,6 +18,7 @@ mod reference;
 mod sign_ins;
 mod spooling;
 mod storing;
+mod webhooks;
 
 pub use asks::*;
 pub use capacity::*;
@@ -29,3 +30,4 @@ pub use record::*;
 pub use sign_ins::*;
 pub use spooling::*;
 pub use storing::*;
+pub use webhooks::*;

@@ -91,4 +91,5 @@ mod unmounted;
 mod users;
 mod verdicts;
 mod watching;
+mod webhooks;
 mod withdrawals;

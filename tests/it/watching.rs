@@ -157,6 +157,9 @@ async fn every_panel_shows_data_of_a_recorder_that_works() {
         ("OPTAG_SIP_CERTIFICATE_FILE".into(), file(&files.certificate)),
         ("OPTAG_SIP_KEY_FILE".into(), file(&files.key)),
     ];
+    // A webhook too: to an address inside, so that what it is to be told waits.
+    settings.extra =
+        crate::webhooks::settings(dir.path(), (0, 0), &[("inside", ([127, 0, 0, 1], 9).into(), "")]).extra;
     let server = Server::start(dir.path(), &settings).await;
     let Some(prometheus) = Prometheus::start(dir.path(), &server, "groups: []\n").await else { return };
     some_calls(&server).await;
