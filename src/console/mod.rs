@@ -1,10 +1,10 @@
 //! The web pages for people: HTML that the recorder renders, with a style sheet and small scripts. In: requests of
 //! browsers. Out: pages in Danish or English. All that they show, and all that they change, they ask of the API
-//! ([`ask`]) with the cookie of whoever is signed in: rights, departments and the audit are the API's, and a page can do no
+//! (`ask`) with the cookie of whoever is signed in: rights, departments and the audit are the API's, and a page can do no
 //! more than a program with the same token. Not here: signing in (`http::sign_in`).
 //!
 //! # How a page is added
-//! 1. A file, or a folder, beside this one with a handler for each address. It takes a [`Frame`](frame::Frame), which is
+//! 1. A file, or a folder, beside this one with a handler for each address. It takes a `Frame`, which is
 //!    there only for whoever is signed in, asks the API by `frame.get(…)` and answers `frame.page(…)`:
 //!    ```ignore
 //!    async fn list(frame: Frame) -> Response {
@@ -16,14 +16,14 @@
 //!    }
 //!    ```
 //!    What the page needs of an answer is a struct of its own with `Deserialize`. Markup is `maud`'s, which escapes all
-//!    text; names of people stand in [`name`](parts::name), times in `frame.time(…)`.
-//! 2. Its texts in a table made by [`texts!`](texts), both languages on one line; the table's `ALL` goes into the test
-//!    in `texts`. An error that belongs to a field stands beside it: [`field`](parts::field).
+//!    text; names of people stand in `name`, times in `frame.time(…)`.
+//! 2. Its texts in a table made by `texts!`, both languages on one line; the table's `ALL` goes into the test
+//!    in `texts`. An error that belongs to a field stands beside it: `field`.
 //! 3. A change is a `<form method="post">` to an address of its own, which contains `frame.key()`. Its handler takes the
-//!    form as `Form<`[`Sent`](frame::Sent)`<…>>`, calls `frame.change(…)` with its key, and answers `frame.go("/…")`, so that Reload and
+//!    form as `Form<Sent<…>>`, calls `frame.change(…)` with its key, and answers `frame.go("/…")`, so that Reload and
 //!    Back repeat nothing.
-//! 4. Its routes in [`routes`], and a line in [`navigation::ENTRIES`] if it is one of the main pages.
-//! 5. A script only where HTML cannot do it: a module in `assets`, a line in [`files::FILES`], its name in
+//! 4. Its routes in `routes`, and a line in `navigation::ENTRIES` if it is one of the main pages.
+//! 5. A script only where HTML cannot do it: a module in `assets`, a line in `files::FILES`, its name in
 //!    `Page::script`. Its texts come from the page (`data-…` attributes), never from the script. The policy forbids inline
 //!    scripts and styles: no `style=` and no `on…=`.
 //! 6. Its address in the lists of `tests/it/console`: every page is looked at in both languages, both themes and at the

@@ -67,7 +67,6 @@ pub use user_requests::UserRequestRow;
 pub use users::{Enrolment, UserPut, UserRow};
 
 use self::database::Database;
-use self::outbox::NewEvent;
 use self::statement::storable;
 use optag_core::call::number::normalise;
 use optag_core::call::{Outcome, StreamAudio, StreamVerdict};
@@ -202,9 +201,7 @@ impl Index {
         .bind(verdicts_text(&manifest.verdicts))
         .bind(i64::from(manifest.verdicts.iter().any(|&verdict| verdict != StreamVerdict::Ok)))
         .bind(StreamAudio::to_text(&manifest.stream_audio()));
-        let (recording, department) = (call.id, call.department.as_str());
-        let stored = NewEvent { recording, kind: EventKind::Stored, department, outcome: None };
-        self.change_and_tell(row, Some(stored)).await
+        self.change_and_tell(row, Some(EventKind::Stored), (call.id, &call.department, None)).await
     }
 
     /// Writes a call's outcome; the first one written is kept.
@@ -221,10 +218,8 @@ impl Index {
         .bind(row.ended_at.as_unix_micros())
         .bind(row.outcome.name())
         .bind(row.outcome.cause());
-        let (department, outcome) = (row.department.as_str(), Some(row.outcome));
-        let event = EventKind::of_outcome(row.outcome);
-        let event = event.map(|kind| NewEvent { recording: row.id, kind, department, outcome });
-        self.change_and_tell(call, event).await
+        let of = (row.id, row.department.as_str(), Some(row.outcome));
+        self.change_and_tell(call, EventKind::of_outcome(row.outcome), of).await
     }
 
     /// A recording's row, erased ones included.
@@ -259,9 +254,7 @@ impl Index {
         if erased.rows_affected() > 0 && self.is_told(EventKind::Erased) {
             let row = sqlx::query("SELECT department FROM recordings WHERE id = $1").bind(id.to_string());
             let department: String = row.fetch_one(&mut *transaction).await?.try_get("department")?;
-            let event =
-                NewEvent { recording: id, kind: EventKind::Erased, department: &department, outcome: None };
-            self.tell(&mut transaction, event).await?;
+            self.tell(&mut transaction, EventKind::Erased, (id, &department, None)).await?;
         }
         if let Some(name) = name {
             self.database.forget_trigrams(&mut transaction, &name).await?;

@@ -63,14 +63,8 @@ pub struct Receiver {
     pub kinds: Vec<EventKind>,
 }
 
-/// Something that happened.
-#[derive(Clone, Debug)]
-pub(super) struct NewEvent<'a> {
-    pub recording: CallId,
-    pub kind: EventKind,
-    pub department: &'a str,
-    pub outcome: Option<Outcome>,
-}
+/// What something happened to: the recording or call, its department, and the outcome where that is what is told.
+type Of<'a> = (CallId, &'a str, Option<Outcome>);
 
 /// An event that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,15 +101,16 @@ impl Index {
     pub(super) async fn change_and_tell(
         &self,
         change: Query<'_, Any, AnyArguments>,
-        event: Option<NewEvent<'_>>,
+        kind: Option<EventKind>,
+        of: Of<'_>,
     ) -> Result<(), IndexError> {
-        let Some(event) = event.filter(|event| self.is_told(event.kind)) else {
+        let Some(kind) = kind.filter(|kind| self.is_told(*kind)) else {
             change.execute(&self.database.pool).await?;
             return Ok(());
         };
         let mut transaction = self.database.begin().await?;
         if change.execute(&mut *transaction).await?.rows_affected() > 0 {
-            self.tell(&mut transaction, event).await?;
+            self.tell(&mut transaction, kind, of).await?;
         }
         Ok(transaction.commit().await?)
     }
@@ -129,21 +124,22 @@ impl Index {
     pub(super) async fn tell(
         &self,
         connection: &mut AnyConnection,
-        event: NewEvent<'_>,
+        kind: EventKind,
+        (recording, department, outcome): Of<'_>,
     ) -> Result<(), IndexError> {
         let now = self.database.kind.now_us();
         let sql = format!(
             "INSERT INTO webhook_events (receiver, recording, kind, department, outcome, cause, at_us)
              VALUES ($1, $2, $3, $4, $5, $6, {now})"
         );
-        for receiver in self.receivers.iter().filter(|receiver| receiver.kinds.contains(&event.kind)) {
+        for receiver in self.receivers.iter().filter(|receiver| receiver.kinds.contains(&kind)) {
             sqlx::query(AssertSqlSafe(sql.as_str()))
                 .bind(&receiver.id)
-                .bind(event.recording.to_string())
-                .bind(event.kind.name())
-                .bind(event.department)
-                .bind(event.outcome.map_or("", Outcome::name))
-                .bind(event.outcome.map_or("", Outcome::cause))
+                .bind(recording.to_string())
+                .bind(kind.name())
+                .bind(department)
+                .bind(outcome.map_or("", Outcome::name))
+                .bind(outcome.map_or("", Outcome::cause))
                 .execute(&mut *connection)
                 .await?;
         }
