@@ -5,6 +5,7 @@
 
 pub(crate) mod by_id;
 pub(crate) mod by_name;
+pub(crate) mod callers;
 pub mod control;
 pub(crate) mod erasures;
 pub(crate) mod listing;

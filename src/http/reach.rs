@@ -36,7 +36,20 @@ impl Actor {
         services: &Services,
         ids: &[CallId],
     ) -> Result<Vec<Result<Reached, CallId>>, Problem> {
-        let covered = self.covered(services, ids.to_vec()).await?;
+        self.reach_each_or(services, ids, &HashSet::new()).await
+    }
+
+    /// The same. `elsewhere`: recordings for which another node has compared the departments.
+    ///
+    /// Errors: 503: nobody can say.
+    pub(in crate::http) async fn reach_each_or(
+        &self,
+        services: &Services,
+        ids: &[CallId],
+        elsewhere: &HashSet<CallId>,
+    ) -> Result<Vec<Result<Reached, CallId>>, Problem> {
+        let mut covered = self.covered(services, ids.to_vec()).await?;
+        covered.extend(elsewhere);
         let mut all = Vec::with_capacity(ids.len());
         for id in ids {
             if covered.contains(id) {

@@ -47,12 +47,16 @@ pub trait Requests: Send + Sync {
     /// Recordings that a caller may mean.
     fn candidates(&self, wanted: CandidateQuery) -> BoxFuture<'_, Result<CandidatePage, LibraryError>>;
 
-    /// Recordings of these departments whose caller has exactly this number, including undelivered ones.
+    /// Recordings of these departments whose caller has exactly this number: those in the index, and those that this node
+    /// has not delivered yet.
     fn of_caller(
         &self,
         number: Private<String>,
         within: Departments,
     ) -> BoxFuture<'_, Result<Vec<CallId>, LibraryError>>;
+
+    /// Of these, those that this node has not delivered yet.
+    fn waiting_of_caller(&self, number: Private<String>, within: Departments) -> BoxFuture<'_, Vec<CallId>>;
 
     /// What an erasure would delete. Nothing changes.
     fn preview(&self, recording: Reached) -> BoxFuture<'_, Result<ErasurePreview, LibraryError>>;

@@ -5,5 +5,6 @@ pub mod playback;
 mod receipts;
 pub mod rendering;
 pub mod requests;
+mod undelivered;
 mod views;
 mod waiting;

@@ -24,9 +24,10 @@ use crate::http::requests::{
     AuditPage, CandidatePage, CandidateQuery, ClockView, ErasurePreview, HoldView, NewHold, ReportAnswer,
     Requests,
 };
-use crate::index::{Candidate, IndexRow, Wanted};
+use crate::index::{Candidate, Wanted};
 use crate::recorder::live_calls::LiveCalls;
 use crate::recorder::settings;
+use crate::recordings::undelivered::{SEARCHED_MOST, row_of};
 use crate::recordings::views::{copy_view, view};
 use crate::recordings::{audit_page, receipts};
 use crate::stores::Stores;
@@ -35,11 +36,7 @@ use optag_core::call::{CallFacts, Department};
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_core::private::Private;
-use optag_storage::spool::record::Body;
 use optag_storage::store::names;
-
-/// Maximum number of calls in the spool included in a search.
-const SPOOLED_MOST: usize = 5_000;
 
 /// Requests concerning recordings.
 pub struct RequestService {
@@ -104,7 +101,7 @@ impl Requests for RequestService {
             let found = self.stores.index.candidates(&wanted).await.map_err(|_| LibraryError::IndexDown)?;
             let mut all: Vec<(Candidate, RecordingState)> =
                 found.candidates.into_iter().map(|one| (one, RecordingState::Stored)).collect();
-            let waiting = self.spooled().await.into_iter().filter_map(|facts| {
+            let waiting = self.undelivered(SEARCHED_MOST).await.into_iter().filter_map(|facts| {
                 let row = row_of(facts, &self.deliveries);
                 let indexed = all.iter().any(|(one, _)| one.row.id == row.id);
                 if indexed { None } else { self.stores.index.judge(row, &wanted) }
@@ -138,16 +135,26 @@ impl Requests for RequestService {
         async move {
             self.in_step()?;
             let index = &self.stores.index;
-            let mut ids =
-                index.of_caller(number.reveal(), &within).await.map_err(|_| LibraryError::IndexDown)?;
-            let waiting = self.spooled().await.into_iter();
-            ids.extend(
-                waiting
-                    .filter(|facts| within.cover(&facts.department))
-                    .filter(|facts| index.same_number(facts.caller_number.reveal(), number.reveal()))
-                    .map(|facts| facts.id),
-            );
+            // What is delivered meanwhile has its row before it leaves the spool.
+            let mut ids = self.waiting_of_caller(number.clone(), within.clone()).await;
+            let indexed = index.of_caller(number.reveal(), &within).await;
+            ids.extend(indexed.map_err(|_| LibraryError::IndexDown)?);
             Ok(ids)
+        }
+        .boxed()
+    }
+
+    fn waiting_of_caller(&self, number: Private<String>, within: Departments) -> BoxFuture<'_, Vec<CallId>> {
+        async move {
+            // All of them: an erasure must not leave one out.
+            let waiting = self.undelivered(usize::MAX).await.into_iter();
+            let of_caller = |facts: &CallFacts| {
+                self.stores.index.same_number(facts.caller_number.reveal(), number.reveal())
+            };
+            waiting
+                .filter(|facts| within.cover(&facts.department) && of_caller(facts))
+                .map(|facts| facts.id)
+                .collect()
         }
         .boxed()
     }
@@ -365,20 +372,6 @@ impl RequestService {
             refused: None,
         })
     }
-
-    /// Ended calls that are not delivered yet.
-    async fn spooled(&self) -> Vec<CallFacts> {
-        let (spool, live_calls) = (self.stores.spool.clone(), Arc::clone(&self.live_calls));
-        let read = move || {
-            let ended = spool.calls().into_iter().filter(|id| !live_calls.is_live(*id)).take(SPOOLED_MOST);
-            let facts = ended.filter_map(|id| match spool.read(id).ok()?.next()? {
-                Ok(Body::Opened(facts)) => Some(facts),
-                _ => None,
-            });
-            facts.collect()
-        };
-        tokio::task::spawn_blocking(read).await.unwrap_or_default()
-    }
 }
 
 fn not_held(error: HoldError) -> LibraryError {
@@ -390,28 +383,5 @@ fn not_held(error: HoldError) -> LibraryError {
             LibraryError::IndexDown
         }
         refused => LibraryError::HoldRefused(refused.to_string()),
-    }
-}
-
-/// The data known before delivery; the length is not.
-fn row_of(facts: CallFacts, deliveries: &DeliveryQueue) -> IndexRow {
-    let ended_at = deliveries.ended_at(facts.id).unwrap_or(facts.started_at);
-    IndexRow {
-        id: facts.id,
-        department: facts.department,
-        started_at: facts.started_at,
-        recording_started_at: facts.started_at,
-        ended_at,
-        duration_ms: 0,
-        caller_number: Some(facts.caller_number),
-        called_number: Some(facts.called_number),
-        caller_name: facts.caller_name,
-        external_id: facts.external_id,
-        object_bytes: 0,
-        object_sha256: String::new(),
-        expires_at: facts.started_at.plus_days(i64::from(facts.retention_days)),
-        erased_at: None,
-        verdicts: Vec::new(),
-        streams: Vec::new(),
     }
 }

@@ -8,7 +8,7 @@ use crate::erasure::becomes;
 use crate::nodes::{Site, named};
 use crate::nodes_holds::{erase, in_database, recorded};
 use crate::phone::voice;
-use crate::server::{Server, files_below};
+use crate::server::{Server, call_request, files_below};
 
 const SWEEPING: &str = "[retention]\nsweep_interval_s = 1\n[seal]\nescrow_to = \"store\"\n";
 
@@ -151,4 +151,52 @@ async fn invariant_16_what_a_node_had_claimed_when_it_ended_is_erased_by_another
     let one = site.start_with(0, SWEEPING).await;
     assert_eq!(receipt(&one, &id).await.1["state"], "done");
     assert_eq!(one.metric("optag_erasures_total", "").await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_16_all_of_a_callers_are_erased_also_what_waits_in_another_nodes_spool() {
+    let Some(site) = Site::new(26_800, 2) else { return };
+    let (one, two) = site.two_with(SWEEPING).await;
+    let stored_before = recorded(&one, "stored").await;
+    let (store, aside) = (site.dir.path().join("store"), site.dir.path().join("aside"));
+    std::fs::rename(&store, &aside).unwrap();
+    let mut call = Conversation::admit_as(&one, named("waits")).await;
+    let yes = json!({"answer": "yes", "how": "system"});
+    assert_eq!(call.ask(&one, "consent", Some(yes)).await.0, 200);
+    call.speak(voice(1, 300), voice(2, 300)).await;
+    let waiting = call.id.clone();
+    assert_eq!(call.end(&one).await, "recorded");
+    let asked = |dry_run: bool| {
+        let number = call_request("patient", "pcmu")["caller_number"].clone();
+        json!({"caller_number": number, "reason": "asked", "request": "2026-17", "dry_run": dry_run})
+    };
+    let (status, shown) = two.ask("POST", "/api/v1/erasures", Some(asked(true))).await;
+    let state = |id: &str| {
+        let all = shown["previews"].as_array().unwrap();
+        all.iter().find(|one| one["id"] == id).map(|one| one["state"].clone())
+    };
+    assert_eq!(status, 200, "{shown}");
+    assert_eq!(
+        (state(&stored_before), state(&waiting)),
+        (Some(json!("stored")), Some(json!("spooled"))),
+        "{shown}"
+    );
+    // Where the node that has it is not reached, nobody says that this is all, and nothing is erased.
+    one.kill();
+    let (status, problem) = two.ask("POST", "/api/v1/erasures", Some(asked(false))).await;
+    assert_eq!(status, 503, "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("node 1 cannot be reached"), "{problem}");
+    let one = site.start_with(0, SWEEPING).await;
+    becomes("both are ordered to be erased", async || {
+        let (status, answer) = two.ask("POST", "/api/v1/erasures", Some(asked(false))).await;
+        let all = answer["erasures"].as_array().map(Vec::len).unwrap_or_default();
+        assert!(status == 503 || all == 2, "{status} {answer}\n{}", one.log());
+        status == 202
+    })
+    .await;
+    std::fs::rename(&aside, &store).unwrap();
+    for id in [&stored_before, &waiting] {
+        becomes("the erasure is complete", async || is_done(&two, id).await).await;
+        assert_eq!(stored(&site, id), 0);
+    }
 }

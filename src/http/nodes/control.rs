@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use crate::http::calls::{self, not_steered, streams};
 use crate::http::nodes::by_id::call_of;
 use crate::http::nodes::by_name::{NamedAnswer, NamedResult};
+use crate::http::nodes::callers::{self, CALLERS};
 use crate::http::nodes::listing::CALLS;
 use crate::http::nodes::{ACTOR, ANSWERS, NOT_HERE, read};
 use crate::http::problem::Problem;
@@ -38,6 +39,7 @@ pub fn control_router(services: Services, limits: Limits) -> Router {
         .route("/api/v1/calls/{id}/resume", post(calls::resume))
         .route("/api/v1/calls/{id}/end", post(calls::end))
         .route("/api/v1/recordings/{id}", delete(erasures::erase))
+        .route(CALLERS, post(callers::waiting_here))
         .route("/api/v1/calls/{id}/streams", post(streams::join))
         .route("/api/v1/calls/{id}/streams/{label}", put(streams::change).delete(streams::drop_stream))
         .route_layer(middleware::from_fn_with_state(services.clone(), as_sent));

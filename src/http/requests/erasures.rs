@@ -1,6 +1,8 @@
 //! Erasure of recordings: one, several, or all of a caller; preview and progress. Each is audited before it
 //! is answered.
 
+use std::collections::HashSet;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -118,12 +120,14 @@ pub(crate) async fn erase(
     Ok((status([&receipt]), Json(receipt)).into_response())
 }
 
-/// Erases several recordings, or all of a caller; or previews that. Recordings that cannot be erased (a call
-/// in progress, a legal hold) are listed as refused, with the reason.
+/// Erases several recordings, or all of a caller, also those that another node has not delivered yet; or previews that.
+/// Recordings that cannot be erased (a call in progress, a legal hold) are listed as refused, with the reason. 503, and
+/// nothing is erased: a node that may have recordings of the caller cannot be reached.
 #[utoipa::path(post, path = "/api/v1/erasures", tag = "erasures", request_body = ErasuresBody, responses(
     (status = 200, body = Erasures, description = "With `dry_run`: `previews`"),
     (status = 202, body = Erasures),
     (status = 422, body = Problem, content_type = "application/problem+json"),
+    (status = 503, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn erase_several(
     State(services): State<Services>,
@@ -142,14 +146,20 @@ pub(crate) async fn erase_several(
     }
     params.finish()?;
     let mut ids = body.recordings;
+    let mut elsewhere = HashSet::new();
     if let Some(number) = body.caller_number {
         let sought = format!("{{\"caller\":\"{}\"}}", services.audit.pseudonym(number.reveal()));
         audit(&services, &actor, AuditAction::Search, purpose, None, Some(sought)).await?;
+        // Before the index is asked: what is delivered meanwhile has its row by then.
+        if let Some(nodes) = &services.nodes {
+            elsewhere = nodes.waiting_of_caller(&number, &actor).await?;
+            ids.extend(&elsewhere);
+        }
         ids.extend(services.requests.of_caller(number, actor.departments.clone()).await.map_err(unanswered)?);
     }
     ids.sort();
     ids.dedup();
-    let all = actor.reach_each(&services, &ids).await?;
+    let all = actor.reach_each_or(&services, &ids, &elsewhere).await?;
     let detail = why(&body.reason, body.request.as_deref(), body.accept_missing);
     if body.dry_run {
         let mut previews = Vec::with_capacity(all.len());
@@ -160,7 +170,11 @@ pub(crate) async fn erase_several(
             };
             let (id, detail) = (recording.id(), detail.clone());
             audit(&services, &actor, AuditAction::Preview, purpose, Some(id), Some(detail)).await?;
-            previews.push(services.requests.preview(recording).await.map_err(unanswered)?);
+            let mut preview = services.requests.preview(recording).await.map_err(unanswered)?;
+            if preview.state == "unknown" && elsewhere.contains(&id) {
+                (preview.state, preview.spool_key) = ("spooled", true);
+            }
+            previews.push(preview);
         }
         return Ok(Json(Previews { previews }).into_response());
     }
