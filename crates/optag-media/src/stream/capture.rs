@@ -85,8 +85,7 @@ pub(crate) struct Capture {
     /// Arrival of the packet being processed.
     arrival: MonoTime,
     frame: u32,
-    placed: i64,
-    /// Where its first audio begins. Units: of the axis.
+    /// Where the first audio that found its place begins. Units: of the axis.
     begins: Option<i64>,
     /// Frames made since the last tick.
     pub encoded: Encoded,
@@ -117,7 +116,6 @@ impl Capture {
             refusals: Discarded::default(),
             arrival: zero,
             frame: 0,
-            placed: 0,
             begins: None,
             encoded: Encoded::new(),
             closed_gaps: Vec::new(),
@@ -148,7 +146,6 @@ impl Capture {
         let mut capture = Self::new(stream, zero, settings);
         capture.frame = frame;
         capture.caught_up = zero + timebase::span(from);
-        capture.placed = i64::from(had_audio);
         capture.begins = had_audio.then_some(i64::MIN);
         capture.holes.restart(from, to);
         capture
@@ -161,7 +158,7 @@ impl Capture {
 
     /// Whether any audio was accepted.
     pub(crate) fn has_audio(&self) -> bool {
-        self.placed > 0
+        self.begins.is_some()
     }
 
     /// Keeps nothing from this position on, until [`Capture::resume`].
@@ -369,8 +366,9 @@ impl Capture {
                 lent.stats.late += 1;
                 self.came_late(at);
             }
-            self.placed += took.placed;
-            self.begins = self.begins.min(Some(at)).or(Some(at));
+            if took.placed > 0 {
+                self.begins = Some(self.begins.map_or(at, |begins| begins.min(at)));
+            }
             lent.stats.audio_in_ms += took.placed as u64 / 48;
         }
     }
