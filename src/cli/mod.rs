@@ -1,6 +1,7 @@
 //! The commands, one file each. In: arguments. Out: text, or JSON on request, and an exit code: 0 success, 1 the
 //! command or a check failed, 2 wrong arguments or configuration.
 
+mod access_log;
 pub mod assurance;
 pub mod audit;
 pub mod case;

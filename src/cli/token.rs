@@ -5,17 +5,16 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::ConfigArgs;
+use super::access_log::AccessLog;
 use super::installation::existing;
-use crate::audit::{self, AuditLog};
 use crate::auth::tokens::{NewToken, StoredToken, Tokens};
-use crate::auth::{Actor, Departments, Role, Roles};
+use crate::auth::{Departments, Role, Roles};
 use crate::config::Config;
-use crate::http::audited::{AuditAction, AuditEntry};
 use crate::index::Index;
 use optag_core::clock::{Clock, OsClock, WallTime};
 
@@ -102,7 +101,7 @@ impl FromStr for RoleArg {
 struct Opened {
     config: Config,
     tokens: Tokens,
-    audit: AuditLog,
+    log: AccessLog,
 }
 
 fn open(args: &ConfigArgs) -> anyhow::Result<Opened> {
@@ -115,22 +114,7 @@ fn open(args: &ConfigArgs) -> anyhow::Result<Opened> {
         );
     }
     let tokens = Tokens::beside(Index::lazy(&config.index, &config.country_code)?, Arc::new(OsClock));
-    Ok(Opened { tokens, audit: AuditLog::new(audit::path_in(&config.data_dir)), config })
-}
-
-impl Opened {
-    /// Writes a change of access to the audit log.
-    fn note(&self, detail: String) -> anyhow::Result<()> {
-        let entry = AuditEntry {
-            at: OsClock.wall(),
-            actor: Actor::local_user().name,
-            action: AuditAction::Access,
-            purpose: None,
-            recording: None,
-            detail: Some(detail.into()),
-        };
-        self.audit.append(&entry).map(drop).context("cannot write to the audit log, so nothing is changed")
-    }
+    Ok(Opened { tokens, log: AccessLog::of(&config), config })
 }
 
 /// Errors: one of these departments is not configured.
@@ -159,13 +143,13 @@ pub async fn run(args: TokenArgs) -> anyhow::Result<ExitCode> {
             let expires_at = expires_days.map(|days| OsClock.wall().plus_days(i64::from(days)));
             let new = NewToken { name, roles, departments, networks: from, expires_at };
             let bounds = new.departments.as_ref().unwrap_or(&Departments::All);
-            opened.note(format!("create token {}: {}; departments {bounds}", new.name, new.roles))?;
+            opened.log.note(format!("create token {}: {}; departments {bounds}", new.name, new.roles))?;
             println!("{}", opened.tokens.create(&new).await?);
         }
         Action::List { json, config } => show(&open(&config)?.tokens.list().await?, json)?,
         Action::Revoke { name, config } => {
             let opened = open(&config)?;
-            opened.note(format!("revoke token {name}"))?;
+            opened.log.note(format!("revoke token {name}"))?;
             opened.tokens.revoke(&name).await?;
         }
     }

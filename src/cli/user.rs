@@ -4,21 +4,19 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::ConfigArgs;
+use super::access_log::AccessLog;
 use super::installation::existing;
 use super::token::{RoleArg, check_known};
-use crate::audit::{self, AuditLog};
 use crate::auth::user::{Rights, User, folded};
 use crate::auth::users::{By, NewUser, UserLink, UserRequest, Users};
 use crate::auth::{Actor, Departments, Role, Roles};
 use crate::config::Config;
-use crate::http::audited::{AuditAction, AuditEntry};
 use crate::index::Index;
-use optag_core::clock::{Clock, OsClock, WallTime};
+use optag_core::clock::{OsClock, WallTime};
 
 /// Create, list and change users. Changes take effect within a second, on every node.
 #[derive(Debug, Args)]
@@ -149,7 +147,7 @@ enum Action {
 struct Opened {
     config: Config,
     users: Users,
-    audit: AuditLog,
+    log: AccessLog,
     by: By,
 }
 
@@ -158,31 +156,17 @@ fn open(args: &ConfigArgs) -> anyhow::Result<Opened> {
     crate::app::open::prepare(&config)?;
     let index = Index::lazy(&config.index, &config.country_code)?;
     let users = Users::new(index, Arc::new(OsClock), config.sign_in.clone());
-    let audit = AuditLog::new(audit::path_in(&config.data_dir));
-    Ok(Opened { users, audit, config, by: By::LocalUser(Actor::local_user()) })
+    Ok(Opened { users, log: AccessLog::of(&config), config, by: By::LocalUser(Actor::local_user()) })
 }
 
 impl Opened {
-    /// Writes a change to the audit log.
-    fn note(&self, detail: String) -> anyhow::Result<()> {
-        let entry = AuditEntry {
-            at: OsClock.wall(),
-            actor: Actor::local_user().name,
-            action: AuditAction::Access,
-            purpose: None,
-            recording: None,
-            detail: Some(detail.into()),
-        };
-        self.audit.append(&entry).map(drop).context("cannot write to the audit log, so nothing is changed")
-    }
-
     fn show_link(&self, link: &UserLink) {
         println!("{}", self.users.address_of(link, &format!("http://{}", self.config.api.listen)));
     }
 
     async fn set_disabled(&self, user: &str, disabled: bool) -> anyhow::Result<()> {
         let user = self.users.named(user).await?;
-        self.note(format!("user {}: {}", user.name, if disabled { "disabled" } else { "enabled" }))?;
+        self.log.note(format!("user {}: {}", user.name, if disabled { "disabled" } else { "enabled" }))?;
         Ok(self.users.set_disabled(&user.name, disabled).await?)
     }
 }
@@ -193,7 +177,7 @@ pub async fn run(args: UserArgs) -> anyhow::Result<ExitCode> {
         Action::Add { user, name, rights, config } => {
             let opened = open(&config)?;
             let rights = rights.checked(&opened.config)?;
-            opened.note(format!("make user {}: {rights}", folded(&user)))?;
+            opened.log.note(format!("make user {}: {rights}", folded(&user)))?;
             let new = NewUser { name: user, display_name: name, rights };
             let (_, link, _) = opened.users.add(&new, &opened.by).await?;
             opened.show_link(&link);
@@ -203,13 +187,13 @@ pub async fn run(args: UserArgs) -> anyhow::Result<ExitCode> {
             let opened = open(&config)?;
             let rights = rights.checked(&opened.config)?;
             let user = opened.users.named(&user).await?;
-            opened.note(format!("user {}: {rights}", user.name))?;
+            opened.log.note(format!("user {}: {rights}", user.name))?;
             opened.users.set_rights(&user.name, &rights, &opened.by).await?;
         }
         Action::Reset { user, config } => {
             let opened = open(&config)?;
             let user = opened.users.named(&user).await?;
-            opened.note(format!("user {}: reset", user.name))?;
+            opened.log.note(format!("user {}: reset", user.name))?;
             if let Ok(link) = opened.users.reset(&user.name, &opened.by).await? {
                 opened.show_link(&link);
             }
@@ -220,7 +204,7 @@ pub async fn run(args: UserArgs) -> anyhow::Result<ExitCode> {
         Action::Confirm { id, config } => {
             let opened = open(&config)?;
             let request = opened.users.confirmable(&id, &opened.by).await?;
-            opened.note(format!("confirm: {}", request.detail()))?;
+            opened.log.note(format!("confirm: {}", request.detail()))?;
             if let Some(link) = opened.users.confirm(&request, &opened.by).await? {
                 opened.show_link(&link);
             }
@@ -228,7 +212,7 @@ pub async fn run(args: UserArgs) -> anyhow::Result<ExitCode> {
         Action::Deny { id, config } => {
             let opened = open(&config)?;
             let request = opened.users.confirmable(&id, &opened.by).await?;
-            opened.note(format!("deny: {}", request.detail()))?;
+            opened.log.note(format!("deny: {}", request.detail()))?;
             opened.users.deny(&id).await?;
         }
     }
