@@ -201,6 +201,21 @@ pub(crate) async fn erase_several(
     Ok((status(&erasures), Json(Erasures { erasures })).into_response())
 }
 
+/// A recording whose erasure is only looked at, which is in the audit log by then.
+async fn looked_at(
+    services: &Services,
+    actor: &Actor,
+    id: CallId,
+    mut params: Params,
+) -> Result<Reached, Problem> {
+    actor.need(Permission::Erase)?;
+    let purpose = params.stated_purpose(actor, Permission::Erase)?;
+    params.finish()?;
+    let recording = actor.reach(services, id).await?;
+    audit(services, actor, AuditAction::Preview, purpose, Some(id), None).await?;
+    Ok(recording)
+}
+
 /// Preview of an erasure: every copy in the store, the spool key, the index row.
 #[utoipa::path(get, path = "/api/v1/recordings/{id}/erasure/preview", tag = "erasures", params(
     ("id" = String, Path),
@@ -210,13 +225,9 @@ pub(crate) async fn preview(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Id(id): Id,
-    mut params: Params,
+    params: Params,
 ) -> Result<Json<ErasurePreview>, Problem> {
-    actor.need(Permission::Erase)?;
-    let purpose = params.stated_purpose(&actor, Permission::Erase)?;
-    params.finish()?;
-    let recording = actor.reach(&services, id).await?;
-    audit(&services, &actor, AuditAction::Preview, purpose, Some(id), None).await?;
+    let recording = looked_at(&services, &actor, id, params).await?;
     services.requests.preview(recording).await.map(Json).map_err(unanswered)
 }
 
@@ -233,13 +244,9 @@ pub(crate) async fn progress(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Id(id): Id,
-    mut params: Params,
+    params: Params,
 ) -> Result<Response, Problem> {
-    actor.need(Permission::Erase)?;
-    let purpose = params.stated_purpose(&actor, Permission::Erase)?;
-    params.finish()?;
-    let recording = actor.reach(&services, id).await?;
-    audit(&services, &actor, AuditAction::Preview, purpose, Some(id), None).await?;
+    let recording = looked_at(&services, &actor, id, params).await?;
     let receipt = services.requests.receipt(recording).await.map_err(unanswered)?;
     Ok((status([&receipt]), Json(receipt)).into_response())
 }
@@ -257,13 +264,9 @@ pub(crate) async fn receipt(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Id(id): Id,
-    mut params: Params,
+    params: Params,
 ) -> Result<Response, Problem> {
-    actor.need(Permission::Erase)?;
-    let purpose = params.stated_purpose(&actor, Permission::Erase)?;
-    params.finish()?;
-    let recording = actor.reach(&services, id).await?;
-    audit(&services, &actor, AuditAction::Preview, purpose, Some(id), None).await?;
+    let recording = looked_at(&services, &actor, id, params).await?;
     let receipt = services.requests.receipt(recording).await.map_err(unanswered)?.receipt;
     let pending =
         || Problem::new(StatusCode::CONFLICT, "the erasure is not complete: there is no receipt yet");
