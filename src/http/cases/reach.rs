@@ -107,6 +107,20 @@ pub(super) fn change(
     Change { step, from, by: actor.name.clone(), at: services.clock.wall(), asked }
 }
 
+/// A step from the revision that its client saw, which is in the audit log by then, with `what` it does.
+pub(super) async fn begin(
+    services: &Services,
+    actor: &Actor,
+    case: &Case,
+    (step, from): (Step, i64),
+    asked: &impl serde::Serialize,
+    what: Option<(&str, String)>,
+) -> Result<Change, Problem> {
+    let change = change(services, actor, step, from, asked);
+    audit_step(services, actor, &case.row.number, step.name(), what).await?;
+    Ok(change)
+}
+
 /// Errors of the cases as problems.
 pub(super) fn failed(error: CaseError) -> Problem {
     let detail = error.to_string();

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::carry_out::{self, look_again};
 use super::intake::{NOTE_CHARS, proper};
-use super::reach::{audit_step, bound, change, failed, reach_case};
+use super::reach::{audit_step, begin, bound, change, failed, reach_case};
 use super::views::{CaseView, view};
 use crate::cases::case::{Case, Chosen, Decision, Ground, Identity, IdentityCheck};
 use crate::cases::register::{CaseError, Change};
@@ -104,16 +104,9 @@ pub(crate) async fn identify(
         params.wrong("note", "required: how identity was checked");
     }
     params.finish()?;
+    let how = Some(("how", body.how.name().to_owned()));
     let case = reach_case(&services, &actor, &number).await?;
-    let step = change(&services, &actor, Step::Identify, body.revision, &body);
-    audit_step(
-        &services,
-        &actor,
-        &case.row.number,
-        step.step.name(),
-        Some(("how", body.how.name().to_owned())),
-    )
-    .await?;
+    let step = begin(&services, &actor, &case, (Step::Identify, body.revision), &body, how).await?;
     let identity = Identity { how: body.how, note: body.note, by: actor.name.clone(), at: step.at };
     let set = |case: &mut Case| {
         if let Some(content) = &mut case.content {
@@ -147,9 +140,8 @@ pub(crate) async fn choose(
     }
     params.finish()?;
     let case = reach_case(&services, &actor, &number).await?;
-    let step = change(&services, &actor, Step::Choose, body.revision, &body);
-    let count = body.recordings.len().to_string();
-    audit_step(&services, &actor, &case.row.number, step.step.name(), Some(("recordings", count))).await?;
+    let count = Some(("recordings", body.recordings.len().to_string()));
+    let step = begin(&services, &actor, &case, (Step::Choose, body.revision), &body, count).await?;
     let mut chosen = Vec::with_capacity(body.recordings.len());
     for (at, one) in
         bound(&case, &actor).reach_each(&services, &body.recordings).await?.into_iter().enumerate()
@@ -202,8 +194,7 @@ pub(crate) async fn extend(
     }
     params.finish()?;
     let case = reach_case(&services, &actor, &number).await?;
-    let step = change(&services, &actor, Step::Extend, body.revision, &body);
-    audit_step(&services, &actor, &case.row.number, step.step.name(), None).await?;
+    let step = begin(&services, &actor, &case, (Step::Extend, body.revision), &body, None).await?;
     let taken = services.cases.extend(case, &step, body.reason.into_inner()).await.map_err(failed)?;
     Ok(Json(view(&services, &actor, taken.case)))
 }
@@ -239,16 +230,9 @@ pub(crate) async fn decide(
     if body.decision == Decision::Erase {
         actor.need(Permission::Erase)?;
     }
-    let step = change(&services, &actor, Step::Decide, body.revision, &body);
     let decision = body.decision;
-    audit_step(
-        &services,
-        &actor,
-        &case.row.number,
-        step.step.name(),
-        Some(("decision", decision.name().into())),
-    )
-    .await?;
+    let what = Some(("decision", decision.name().to_owned()));
+    let step = begin(&services, &actor, &case, (Step::Decide, body.revision), &body, what).await?;
     let taken = services.cases.take(case, &step, |case| decided(case, &step, body)).await.map_err(failed)?;
     // Sent twice, or by another window at the same moment: whoever was first carries it out.
     let case = match (taken.again, decision) {
@@ -301,8 +285,7 @@ pub(crate) async fn repeat(
     actor.need(Permission::Erase)?;
     params.finish()?;
     let case = reach_case(&services, &actor, &number).await?;
-    let step = change(&services, &actor, Step::CarryOut, body.revision, &body);
-    audit_step(&services, &actor, &case.row.number, step.step.name(), None).await?;
+    let step = begin(&services, &actor, &case, (Step::CarryOut, body.revision), &body, None).await?;
     let only_erasures = |case: &mut Case| match case.decision() {
         Some(Decision::Erase) => Ok(()),
         _ => Err(CaseError::NotNow(case.state)),
