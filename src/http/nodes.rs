@@ -60,11 +60,31 @@ impl Nodes {
         asked
     }
 
+    /// Every other node that is not gone.
+    fn peers(&self) -> Vec<Peer> {
+        self.shared.members.others().into_iter().map(|member| member.peer).collect()
+    }
+
     /// Another node that is not gone.
     fn peer(&self, number: u16) -> Option<Peer> {
-        let others = self.shared.members.others();
-        others.into_iter().map(|member| member.peer).find(|peer| peer.number == number)
+        self.peers().into_iter().find(|peer| peer.number == number)
     }
+}
+
+/// Asks nodes, all at once: what they say, and the numbers of those of which nothing is heard.
+async fn from_each<'a, T, F: Future<Output = Option<T>>>(
+    peers: &'a [Peer],
+    ask: impl Fn(&'a Peer) -> F,
+) -> (Vec<T>, Vec<u16>) {
+    let said = futures::future::join_all(peers.iter().map(ask)).await;
+    let (mut heard, mut missing) = (Vec::new(), Vec::new());
+    for (peer, said) in peers.iter().zip(said) {
+        match said {
+            Some(said) => heard.push(said),
+            None => missing.push(peer.number),
+        }
+    }
+    (heard, missing)
 }
 
 /// Who asks, for another node.

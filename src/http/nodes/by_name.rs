@@ -16,7 +16,7 @@ use crate::cluster::answer::SentAnswer;
 use crate::cluster::identity::Peer;
 use crate::cluster::membership::{Away, LEASE};
 use crate::http::calls::not_steered;
-use crate::http::nodes::{ANSWERS, KEPT, NOT_KEPT, Nodes, RETRY_S, unreachable};
+use crate::http::nodes::{ANSWERS, KEPT, NOT_KEPT, Nodes, RETRY_S, from_each, unreachable};
 use crate::http::problem::Problem;
 use crate::index::EarlyKind;
 use optag_core::id::CallId;
@@ -134,8 +134,7 @@ impl ByName<'_> {
 
     /// The registry is away: nothing can be kept, and nobody says who has the call.
     async fn give_all(&self, answer: &SentAnswer) -> Result<Named, Problem> {
-        let all = self.nodes.shared.members.others().into_iter().map(|member| member.peer).collect();
-        let (given, missing) = self.give_to(answer, all).await;
+        let (given, missing) = self.give_to(answer, self.nodes.peers()).await;
         if answer.kind() != EarlyKind::Yes && !missing.is_empty() {
             return Err(unreachable(&missing, NOT_KEPT));
         }
@@ -174,14 +173,10 @@ impl ByName<'_> {
     /// Gives it to the calls here and to those of `peers`; and which of these could not be reached.
     async fn give_to(&self, answer: &SentAnswer, peers: Vec<Peer>) -> (NamedResult, Vec<u16>) {
         let here = self.feed.answer_here(self.name.clone(), self.control.clone());
-        let there = futures::future::join_all(peers.iter().map(|peer| self.ask(peer, answer)));
-        let (here, there) = tokio::join!(here, there);
-        let (mut all, mut missing) = (NamedResult::of(here), Vec::new());
-        for (peer, given) in peers.iter().zip(there) {
-            let Some(given) = given else {
-                missing.push(peer.number);
-                continue;
-            };
+        let there = from_each(&peers, |peer| self.ask(peer, answer));
+        let (here, (there, missing)) = tokio::join!(here, there);
+        let mut all = NamedResult::of(here);
+        for given in there {
             all.reached.extend(given.reached);
             all.missed.extend(given.missed);
             all.refused = all.refused.or(given.refused);

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::identity::Peer;
 use crate::http::access::{Actor, Permission};
-use crate::http::nodes::{ACTOR, NOT_KEPT, Nodes, unreachable, written};
+use crate::http::nodes::{ACTOR, NOT_KEPT, Nodes, from_each, unreachable, written};
 use crate::http::problem::Problem;
 use crate::http::server::json::Body;
 use crate::http::services::Services;
@@ -44,16 +44,12 @@ impl Nodes {
         number: &Private<String>,
         actor: &Actor,
     ) -> Result<HashSet<CallId>, Problem> {
-        let peers: Vec<Peer> = self.shared.members.others().into_iter().map(|member| member.peer).collect();
-        let asked = peers.iter().map(|peer| self.waiting_at(peer, number, actor));
-        let (mut all, mut missing) = (HashSet::new(), Vec::new());
-        for (peer, found) in peers.iter().zip(futures::future::join_all(asked).await) {
-            match found {
-                Some(found) => all.extend(found),
-                None => missing.push(peer.number),
-            }
+        let (found, missing) = from_each(&self.peers(), |peer| self.waiting_at(peer, number, actor)).await;
+        if missing.is_empty() {
+            Ok(found.into_iter().flatten().collect())
+        } else {
+            Err(unreachable(&missing, NOT_KEPT))
         }
-        if missing.is_empty() { Ok(all) } else { Err(unreachable(&missing, NOT_KEPT)) }
     }
 
     /// None where the node does not answer, or is of a version that does not know the question.

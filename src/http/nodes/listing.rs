@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::cluster::identity::Peer;
 use crate::http::access::Actor;
-use crate::http::nodes::{ACTOR, Nodes, written};
+use crate::http::nodes::{ACTOR, Nodes, from_each, written};
 use optag_core::id::CallId;
 
 /// Where a node lists its own calls, for other nodes.
@@ -34,17 +34,10 @@ pub(in crate::http) async fn of_all(
     here: Vec<Box<RawValue>>,
     parties: bool,
 ) -> (Vec<Box<RawValue>>, Vec<u16>) {
-    let peers: Vec<Peer> = nodes.shared.members.others().into_iter().map(|member| member.peer).collect();
-    let asked =
-        peers.iter().map(|peer| async move { (peer.number, calls_of(nodes, peer, actor, parties).await) });
-    let mut all: Vec<Listed> = here.into_iter().filter_map(listed).collect();
-    let mut missing = Vec::new();
-    for (number, calls) in futures::future::join_all(asked).await {
-        match calls {
-            Some(calls) => all.extend(calls.into_iter().filter_map(listed)),
-            None => missing.push(number),
-        }
-    }
+    let peers = nodes.peers();
+    let (there, mut missing) = from_each(&peers, |peer| calls_of(nodes, peer, actor, parties)).await;
+    let known = here.into_iter().chain(there.into_iter().flatten());
+    let mut all: Vec<Listed> = known.filter_map(listed).collect();
     all.sort_by_key(|call| Reverse(call.id));
     // A call that moved to another node may be known to both.
     all.dedup_by_key(|call| call.id);
