@@ -45,15 +45,16 @@ pub enum Failure {
 /// Sends a message.
 ///
 /// Errors: it was not received, or nobody knows whether it was.
-pub(super) async fn post(target: &Target, message: Message) -> Result<(), Failure> {
-    tokio::time::timeout(ANSWER, send(target, message)).await.unwrap_or(Err(Failure::TimedOut))
+pub(super) async fn post(target: &Target, tls: &Tls, message: Message) -> Result<(), Failure> {
+    tokio::time::timeout(ANSWER, send(target, tls, message)).await.unwrap_or(Err(Failure::TimedOut))
 }
 
-async fn send(target: &Target, message: Message) -> Result<(), Failure> {
+async fn send(target: &Target, tls: &Tls, message: Message) -> Result<(), Failure> {
     let stream = TcpStream::connect(&*addresses(target).await?).await?;
-    let status = if target.is_https {
+    let connector = tls.0.as_ref().map_err(|error| io::Error::other(error.clone()))?;
+    let status = if let Some(connector) = connector {
         let name = ServerName::try_from(target.host.clone()).map_err(io::Error::other)?;
-        let stream = connector(target)?.connect(name, stream).await?;
+        let stream = connector.connect(name, stream).await?;
         status(stream, target, message).await?
     } else {
         status(stream, target, message).await?
@@ -71,6 +72,18 @@ async fn addresses(target: &Target) -> Result<Vec<SocketAddr>, Failure> {
     let is_allowed = |one: &SocketAddr| target.allows_private || is_public(one.ip());
     let allowed: Vec<SocketAddr> = found.into_iter().filter(is_allowed).collect();
     if allowed.is_empty() { Err(Failure::Private) } else { Ok(allowed) }
+}
+
+/// How a receiver is connected to: nothing where it takes no TLS. Its certificates are read once for a batch, as they may
+/// be replaced, and those of the system are many.
+pub(super) struct Tls(Result<Option<TlsConnector>, String>);
+
+impl Tls {
+    /// As the files are now; what is wrong with them is told by each message.
+    pub(super) fn of(target: &Target) -> Self {
+        let connector = target.is_https.then(|| connector(target)).transpose();
+        Self(connector.map_err(|error| error.to_string()))
+    }
 }
 
 fn connector(target: &Target) -> io::Result<TlsConnector> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 
 use super::message::Message;
-use super::post::{Failure, post};
+use super::post::{Failure, Tls, post};
 use super::target::Target;
 use crate::cluster::membership::Membership;
 use crate::index::{DueEvent, Index, IndexError};
@@ -91,7 +91,11 @@ impl Webhooks {
     async fn send_due(&self, target: &Target) -> Result<bool, IndexError> {
         let due = self.index.due_events(&target.id, BATCH).await?;
         let is_full = due.len() == BATCH as usize;
-        let sending = due.into_iter().map(|event| self.send(target, event));
+        if due.is_empty() {
+            return Ok(false);
+        }
+        let tls = Tls::of(target);
+        let sending = due.into_iter().map(|event| self.send(target, &tls, event));
         let results: Vec<Result<bool, IndexError>> =
             futures::stream::iter(sending).buffer_unordered(AT_A_TIME).collect().await;
         let mut all = true;
@@ -102,10 +106,10 @@ impl Webhooks {
     }
 
     /// Sends an event; whether it was received.
-    async fn send(&self, target: &Target, event: DueEvent) -> Result<bool, IndexError> {
+    async fn send(&self, target: &Target, tls: &Tls, event: DueEvent) -> Result<bool, IndexError> {
         let now_s = self.clock.wall().as_unix_micros() / 1_000_000;
         let posted = match target.keys() {
-            Ok(keys) => post(target, Message::new(&event, now_s, &keys)).await,
+            Ok(keys) => post(target, tls, Message::new(&event, now_s, &keys)).await,
             Err(error) => Err(Failure::Unreachable(error)),
         };
         let Err(error) = posted else {
