@@ -6,7 +6,8 @@
 //! more replaces it: occasional packets keep nobody out. After that another sender must send five packets,
 //! and only while the current one is silent: briefly if only the SSRC differs, longer if the address does. An
 //! address fixed by signalling never changes; senders that are authenticated, or identified by signalling,
-//! take precedence over all others. The sender to the port in an earlier call is rejected in this one.
+//! take precedence over all others: even while one is silent, none at another host replaces it that is not
+//! identified as well. The sender to the port in an earlier call is rejected in this one.
 //! Source: RFC 3550 appendix A.1 (probation).
 
 use std::net::SocketAddr;
@@ -293,6 +294,9 @@ impl SourceRule {
         }
         if rank > standing.rank {
             return true;
+        }
+        if rank < standing.rank && current.address.ip() != candidate.sender.address.ip() {
+            return false;
         }
         let neighbours = current.address == candidate.sender.address;
         if neighbours && !standing.run.has_audio() {

@@ -319,6 +319,18 @@ fn whom_signalling_points_at_or_a_key_proves_goes_before_whoever_was_there() {
 }
 
 #[test]
+fn invariant_11_a_silence_of_an_identified_sender_lets_no_stranger_in() {
+    let mut rule = SourceRule::new(ExpectedSource { offered_ssrc: Some(7), ..ExpectedSource::default() });
+    talk(&mut rule, 0..2_000, from(1, 9), 7);
+    assert_eq!(talk(&mut rule, 2_000..60_000, from(2, 9), 1), 0, "a caller on hold sends nothing");
+    assert_eq!(judge(&mut rule, 60_000, from(1, 9), 7, 100), Verdict::Accept);
+    // It moves to another host: the number that was offered goes with it.
+    assert_eq!(talk(&mut rule, 61_000..61_200, from(3, 9), 7), 6);
+    // The client restarts under another number where it was.
+    assert!(talk(&mut rule, 62_000..63_000, from(3, 9), 8) > 40);
+}
+
+#[test]
 fn an_established_source_that_was_displaced_in_a_silence_comes_back() {
     let mut rule = established(ExpectedSource::default());
     talk(&mut rule, 2_500..2_800, from(2, 9), 1);
