@@ -4,6 +4,7 @@
 //!
 //! Source: RFC 7866, RFC 7865, RFC 3261; shapes from captured messages of the equipment.
 
+pub mod dialog;
 pub mod digest;
 pub mod link;
 pub mod message;

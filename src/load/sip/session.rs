@@ -12,6 +12,7 @@ use anyhow::{Context, bail};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
+use super::dialog::Dialog;
 use super::link::Link;
 use super::message::Message;
 use super::shape::{CRYPTO_TAG, CallInfo, Direction, Shape, offer, sdp};
@@ -58,6 +59,7 @@ pub struct Session {
     inbox: mpsc::Receiver<Message>,
     to: String,
     contact: String,
+    dialog: Dialog,
     number: u32,
     version: u32,
     direction: Direction,
@@ -97,6 +99,7 @@ impl Session {
             inbox: link.listen(&call_id),
             to: format!("<{}>", uri(&target)),
             contact: format!("<sip:load@{}{transport}>;+sip.src", link.local),
+            dialog: Dialog { target: uri(&target), route: String::new() },
             link,
             target,
             shape,
@@ -135,6 +138,7 @@ impl Session {
         }
         session.to = answer.field("to").unwrap_or_default().to_owned();
         session.call = answer.field(NAME_FIELD).unwrap_or_default().to_owned();
+        session.dialog.answered(&answer);
         session.described(&answer.body);
         let ours = (shape == Shape::Delayed).then(|| session.sdp());
         session.acknowledge(&answer, ours.unwrap_or_default()).await?;
@@ -330,15 +334,14 @@ impl Session {
         fields: &str,
         body: &str,
     ) -> Vec<u8> {
-        let Self { info, link, contact, .. } = self;
+        let Self { info, link, contact, dialog: Dialog { target, route }, .. } = self;
         let name = &info.name;
         format!(
-            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{transport} {local};branch=z9hG4bK{name}-{number}{branch};rport\r\n\
-             Max-Forwards: 70\r\nFrom: \"load\" <sip:load@{local}>;tag={name}\r\nTo: {to}\r\n\
+            "{method} {target} SIP/2.0\r\nVia: SIP/2.0/{transport} {local};branch=z9hG4bK{name}-{number}{branch};rport\r\n\
+             Max-Forwards: 70\r\n{route}From: \"load\" <sip:load@{local}>;tag={name}\r\nTo: {to}\r\n\
              Call-ID: {name}@load\r\nCSeq: {number} {method}\r\nContact: {contact}\r\n\
              Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO\r\nSupported: timer\r\n{fields}\
              Content-Length: {length}\r\n\r\n{body}",
-            uri = uri(&self.target),
             transport = link.transport.name(),
             local = link.local,
             length = body.len(),
