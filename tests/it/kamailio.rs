@@ -12,6 +12,7 @@ use tokio::net::UdpSocket;
 use crate::phone::{Leg, talk, voice};
 use crate::server::{Server, Settings};
 use crate::sip_src::{code, header, media};
+use crate::three_nodes::network::Host;
 
 /// A program that ends with the test.
 pub(crate) struct Running(Child);
@@ -26,8 +27,17 @@ impl Drop for Running {
 }
 
 pub(crate) fn start(dir: &Path, name: &str, command: &mut Command) -> Running {
+    start_on(None, dir, name, command)
+}
+
+/// The same on a host of its own.
+pub(crate) fn start_on(host: Option<&Host>, dir: &Path, name: &str, command: &mut Command) -> Running {
     let log = std::fs::File::create(dir.join(format!("{name}.log"))).unwrap();
-    let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn();
+    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    let child = match host {
+        Some(host) => host.within(|| command.spawn()),
+        None => command.spawn(),
+    };
     Running(child.unwrap_or_else(|error| panic!("{name}: {error}")))
 }
 

@@ -85,6 +85,7 @@ mod stores;
 mod strace;
 mod strangers;
 mod streams;
+mod three_nodes;
 mod time_axis;
 mod transfer;
 mod unmounted;

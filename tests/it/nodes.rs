@@ -19,14 +19,19 @@ use crate::server::{Server, Settings, call_request};
 
 /// An authority and the certificate of all nodes of a test, which are on one host.
 pub(crate) fn certificates(dir: &Path) -> NodeTlsFiles {
+    certificates_of(dir, &["127.0.0.1"])
+}
+
+/// The same for nodes on these hosts.
+pub(crate) fn certificates_of(dir: &Path, hosts: &[&str]) -> NodeTlsFiles {
     let file = |name: &str| dir.join(name);
     let (authority, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let root = params.self_signed(&authority).unwrap();
     let issuer = Issuer::new(params, authority);
-    let node =
-        CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let names: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+    let node = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
     std::fs::write(file("ca.pem"), root.pem()).unwrap();
     std::fs::write(file("node.pem"), node.pem()).unwrap();
     std::fs::write(file("node.key"), key.serialize_pem()).unwrap();

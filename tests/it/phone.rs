@@ -23,9 +23,15 @@ impl Leg {
     pub(crate) fn new(admitted: &Value, index: usize, payload_type: u8, ssrc: u32) -> Self {
         let stream = &admitted["streams"][index];
         let to = format!("{}:{}", stream["address"].as_str().unwrap(), stream["port"]);
+        Self::to(to.parse().unwrap(), payload_type, ssrc)
+    }
+
+    /// A sender to this address.
+    pub(crate) fn to(to: SocketAddr, payload_type: u8, ssrc: u32) -> Self {
+        let ip = if to.ip().is_loopback() { "127.0.0.1" } else { "0.0.0.0" };
         Self {
-            socket: UdpSocket::bind("127.0.0.1:0").unwrap(),
-            to: to.parse().unwrap(),
+            socket: UdpSocket::bind((ip, 0)).unwrap(),
+            to,
             payload_type,
             ssrc,
             sequence: 65_530,
@@ -55,9 +61,9 @@ impl Leg {
         std::thread::sleep(Duration::from_millis(120));
     }
 
-    /// Sends raw bytes.
+    /// Sends raw bytes. Whether they arrive is the network's business.
     pub(crate) fn raw(&self, bytes: &[u8]) {
-        self.socket.send_to(bytes, self.to).unwrap();
+        let _ = self.socket.send_to(bytes, self.to);
     }
 
     fn packet(&mut self, payload_type: u8, marker: bool, timestamp: u32, payload: &[u8]) {

@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 
 use optag::index::IndexPlace;
 
+use crate::three_nodes::network::Host;
+
 /// A server that ends with the test. It listens only on a socket in its own directory.
 pub(crate) struct Postgres {
     sockets: tempfile::TempDir,
@@ -14,11 +16,18 @@ pub(crate) struct Postgres {
     programs: PathBuf,
     /// User and group that it runs as if the test is root, which PostgreSQL refuses.
     user: Option<(u32, u32)>,
+    /// Where it runs and listens over TCP as well; `None`: where the test runs, on its socket alone.
+    host: Option<Host>,
 }
 
 impl Postgres {
     /// Starts an empty server; `None`, with a note on the test's output, if not installed.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_on(None)
+    }
+
+    /// The same on a host of its own, open to its network.
+    pub(crate) fn start_on(host: Option<Host>) -> Option<Self> {
         let Some(programs) = programs() else {
             println!("skipped: PostgreSQL is not installed");
             return None;
@@ -30,6 +39,7 @@ impl Postgres {
             sockets: tempfile::tempdir().unwrap(),
             programs,
             user: is_root.then(postgres_user),
+            host,
         };
         if let Some((user, group)) = server.user {
             std::os::unix::fs::chown(server.dir.path(), Some(user), Some(group)).unwrap();
@@ -42,6 +52,10 @@ impl Postgres {
             "initdb",
             &["--username=optag", "--auth=trust", "--encoding=UTF8", "--no-sync", "--pgdata", "."],
         );
+        if server.host.is_some() {
+            let rules = std::fs::OpenOptions::new().append(true).open(server.dir.path().join("pg_hba.conf"));
+            std::io::Write::write_all(&mut rules.unwrap(), b"host all all samenet trust\n").unwrap();
+        }
         server.begin();
         Some(server)
     }
@@ -52,7 +66,10 @@ impl Postgres {
     }
 
     pub(crate) fn address(&self) -> String {
-        format!("postgres://optag@localhost/postgres?host={}", self.sockets.path().display())
+        match &self.host {
+            Some(host) => format!("postgres://optag@{}/postgres", host.ip),
+            None => format!("postgres://optag@localhost/postgres?host={}", self.sockets.path().display()),
+        }
     }
 
     /// As one host of an address with several.
@@ -62,7 +79,8 @@ impl Postgres {
 
     /// Starts it again.
     pub(crate) fn begin(&self) {
-        let options = format!("-k {} -c listen_addresses=", self.sockets.path().display());
+        let ip = self.host.as_ref().map(|host| host.ip.to_string()).unwrap_or_default();
+        let options = format!("-k {} -c listen_addresses={ip}", self.sockets.path().display());
         self.run(
             "pg_ctl",
             &["start", "--wait", "--silent", "--pgdata", ".", "--log", "log", "--options", &options],
@@ -106,7 +124,12 @@ impl Postgres {
         if let Some((user, group)) = self.user {
             command.uid(user).gid(group);
         }
-        let status = command.stderr(Stdio::null()).status().unwrap();
+        command.stderr(Stdio::null());
+        let status = match &self.host {
+            Some(host) => host.within(|| command.status()),
+            None => command.status(),
+        }
+        .unwrap();
         assert!(status.success(), "{program}: {status}");
     }
 }

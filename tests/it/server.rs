@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::three_nodes::network::Host;
+
 /// Longest wait for anything that should happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -31,12 +33,14 @@ pub(crate) struct Settings {
     pub rtp_ports: (u16, u16),
     pub extra: String,
     pub env: Vec<(String, String)>,
+    /// Where the recorder runs; `None`: where the test does. Its addresses are in `env`.
+    pub host: Option<Host>,
 }
 
 impl Settings {
     /// Ports that no other test uses; everything else as the defaults.
     pub(crate) fn with_ports(rtp_ports: (u16, u16)) -> Self {
-        Self { rtp_ports, extra: String::new(), env: Vec::new() }
+        Self { rtp_ports, extra: String::new(), env: Vec::new(), host: None }
     }
 }
 
@@ -73,14 +77,14 @@ impl Server {
         let config = dir.join("optag.toml");
         std::fs::write(&config, toml_of(dir, settings)).unwrap();
         let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log.txt")).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_optag"))
-            .args(["serve", "--config"])
-            .arg(&config)
-            .envs(settings.env.iter().cloned())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_optag"));
+        command.args(["serve", "--config"]).arg(&config).envs(settings.env.iter().cloned());
+        command.stdout(Stdio::piped()).stderr(log);
+        let mut child = match &settings.host {
+            Some(host) => host.within(|| command.spawn()),
+            None => command.spawn(),
+        }
+        .unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let (mut sip, mut asking, mut asking_tcp) = (String::new(), String::new(), String::new());
         let (api, metrics) = loop {

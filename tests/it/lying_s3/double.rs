@@ -82,7 +82,12 @@ struct Faults {
 
 impl Double {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at("127.0.0.1:0").await
+    }
+
+    /// The same at this address.
+    pub(crate) async fn start_at(address: &str) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let double = Self { state: Arc::default(), faults: Arc::default(), endpoint };
         let serving = double.clone();
