@@ -18,7 +18,9 @@ const DIGEST: u64 = 0xeb50_ccc4_659b_2012;
 /// `opus_packet_get_nb_frames`, which is defined among the decoders.
 const SYMBOLS: &str = include_str!("c/symbols.txt");
 /// Functions whose calls are caught, and the file that defines each.
-const CAUGHT: [(&str, &str); 6] = [
+const CAUGHT: [(&str, &str); 8] = [
+    ("silk_NSQ_c", "silk/NSQ.c"),
+    ("silk_NSQ_sse4_1", "silk/x86/NSQ_sse4_1.c"),
     ("silk_NSQ_del_dec_c", "silk/NSQ_del_dec.c"),
     ("silk_warped_autocorrelation_FLP", "silk/float/warped_autocorrelation_FLP.c"),
     ("silk_A2NLSF", "silk/A2NLSF.c"),

@@ -25,9 +25,12 @@ fn main() {
     for path in
         Path::available().iter().filter(|path| only.as_ref().is_none_or(|only| *only == format!("{path:?}")))
     {
-        for (name, complexity) in
-            [("both talk, complexity 5", Some(5)), ("both talk, 3", Some(3)), ("conversation", None)]
-        {
+        for (name, complexity) in [
+            ("both talk, complexity 5", Some(5)),
+            ("both talk, 3", Some(3)),
+            ("both talk, 0", Some(0)),
+            ("conversation", None),
+        ] {
             measure(*path, name, &speech, &plan(speech.len(), seconds * 50, complexity));
         }
     }

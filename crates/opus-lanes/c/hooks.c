@@ -35,7 +35,7 @@ CHECK(LSF_COS_TAB_SZ_FIX == 128 && NLSF_QUANT_MAX_AMPLITUDE == 4 && NLSF_QUANT_M
 CHECK(NLSF_QUANT_DEL_DEC_STATES == 4);
 
 /* Kinds of calls that wait to be run with others of their kind: src/hooks.rs. */
-enum { QUANTISER = 0, WARPED_AUTOCORRELATION = 1 };
+enum { QUANTISER = 0, WARPED_AUTOCORRELATION = 1, ONE_STATE = 2 };
 
 /* Mirrors hooks::Quantiser. */
 typedef struct {
@@ -75,22 +75,45 @@ extern int opus_lanes_ltp_search(opus_int8 *index, opus_int32 *residual, opus_in
     const opus_int t[MAX_NB_SUBFR], const opus_int32 lf[MAX_NB_SUBFR], const opus_int32 g[MAX_NB_SUBFR],       \
     const opus_int l[MAX_NB_SUBFR], const opus_int la, const opus_int s
 
+#define NSQ_ARGUMENTS e, n, i, x, p, a, b, ar, h, t, lf, g, l, la, s
+
+/* Whether Rust took the call. */
+static int quantised(int kind, NSQ_PARAMETERS)
+{
+    quantiser call = { e, n, i, x, p, a, b, ar, h, t, lf, g, l, la, s, e->shapingLPCOrder, e->warping_Q16,
+        e->subfr_length, e->predictLPCOrder };
+    if (e->nb_subfr != 4 || e->shapingLPCOrder > 16 || e->ltp_mem_length != 4 * e->subfr_length) return 0;
+    if (!(e->subfr_length == 40 && e->predictLPCOrder == 10) && !(e->subfr_length == 80 && e->predictLPCOrder == 16))
+        return 0;
+    return opus_lanes_wait(kind, &call);
+}
+
 void opus_lanes_hook_silk_NSQ_del_dec_c(NSQ_PARAMETERS)
 {
-    if (e->nStatesDelayedDecision == 2 && e->nb_subfr == 4 && e->shapingLPCOrder <= 16 &&
-        ((e->subfr_length == 40 && e->predictLPCOrder == 10) || (e->subfr_length == 80 && e->predictLPCOrder == 16)) &&
-        e->ltp_mem_length == 4 * e->subfr_length) {
-        quantiser call = { e, n, i, x, p, a, b, ar, h, t, lf, g, l, la, s, e->shapingLPCOrder, e->warping_Q16,
-            e->subfr_length, e->predictLPCOrder };
-        if (opus_lanes_wait(QUANTISER, &call)) return;
-    }
-    silk_NSQ_del_dec_c(e, n, i, x, p, a, b, ar, h, t, lf, g, l, la, s);
+    if (e->nStatesDelayedDecision != 2 || !quantised(QUANTISER, NSQ_ARGUMENTS)) silk_NSQ_del_dec_c(NSQ_ARGUMENTS);
 }
+
+void opus_lanes_hook_silk_NSQ_c(NSQ_PARAMETERS)
+{
+    if (!quantised(ONE_STATE, NSQ_ARGUMENTS)) silk_NSQ_c(NSQ_ARGUMENTS);
+}
+
+void opus_lanes_hook_silk_NSQ_sse4_1(NSQ_PARAMETERS)
+{
+    if (!quantised(ONE_STATE, NSQ_ARGUMENTS)) silk_NSQ_sse4_1(NSQ_ARGUMENTS);
+}
+
+#define QUANTISER_ARGUMENTS c->encoder, c->nsq, c->indices, c->x16, c->pulses, c->lpc, c->ltp, c->ar, c->harmonic, \
+    c->tilt, c->lf, c->gains, c->lags, c->lambda, c->ltp_scale
 
 void opus_lanes_plain_quantiser(quantiser *c)
 {
-    silk_NSQ_del_dec_c(c->encoder, c->nsq, c->indices, c->x16, c->pulses, c->lpc, c->ltp, c->ar, c->harmonic, c->tilt,
-        c->lf, c->gains, c->lags, c->lambda, c->ltp_scale);
+    silk_NSQ_del_dec_c(QUANTISER_ARGUMENTS);
+}
+
+void opus_lanes_plain_one_state(quantiser *c)
+{
+    silk_NSQ_c(QUANTISER_ARGUMENTS);
 }
 
 void opus_lanes_hook_silk_warped_autocorrelation_FLP(silk_float *corr, const silk_float *input,
@@ -189,7 +212,11 @@ void opus_lanes_test_quantiser(quantiser *c, int states)
     e.predictLPCOrder = c->lpc_order;
     e.warping_Q16 = c->warping;
     c->encoder = &e;
-    opus_lanes_plain_quantiser(c);
+    if (states == 1) {
+        opus_lanes_plain_one_state(c);
+    } else {
+        opus_lanes_plain_quantiser(c);
+    }
     c->encoder = 0;
 }
 

@@ -18,6 +18,7 @@ extern "C" fn opus_lanes_wait(kind: i32, call: *mut c_void) -> i32 {
     let kernel = unsafe {
         match kind {
             0 => Kernel::Quantiser((*call.cast::<Quantiser>()).subframe),
+            2 => Kernel::OneState((*call.cast::<Quantiser>()).subframe),
             1 if warped::fused().is_some() => Kernel::Warped((*call.cast::<Warped>()).length),
             _ => return 0,
         }

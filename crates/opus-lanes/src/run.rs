@@ -8,7 +8,9 @@ use std::ptr;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 use crate::clock::now_ns;
-use crate::quantiser::{self, Quantiser, quantise_avx2, quantise_avx512};
+use crate::quantiser::{
+    self, Quantiser, quantise_avx2, quantise_avx512, quantise_one_avx2, quantise_one_avx512,
+};
 use crate::stack::TaskStack;
 use crate::warped::{self, Warped, warped_avx2, warped_avx512};
 use crate::worker::{Entered, Kernel, SLOTS, Wait, Worker};
@@ -16,6 +18,7 @@ use crate::{Counts, Panic, Path};
 
 unsafe extern "C" {
     fn opus_lanes_plain_quantiser(call: *mut Quantiser);
+    fn opus_lanes_plain_one_state(call: *mut Quantiser);
     fn opus_lanes_plain_warped(call: *mut Warped);
 }
 
@@ -159,6 +162,29 @@ impl Room {
                     for (_, &call) in calls.iter().enumerate().filter(|(n, _)| unfit & 1 << n != 0) {
                         self.counts.redone += u64::from(calls.len() > 1);
                         opus_lanes_plain_quantiser(call);
+                    }
+                }
+            }
+            Kernel::OneState(subframe) => {
+                let mut calls = [ptr::null_mut(); 16];
+                for (call, (_, wait)) in calls.iter_mut().zip(batch) {
+                    *call = wait.call.cast::<Quantiser>();
+                }
+                let calls = &calls[..batch.len()];
+                // SAFETY: suspended tasks wait for these calls; the path is one of this processor's.
+                unsafe {
+                    let z = &mut self.quantiser;
+                    let unfit = match (path, subframe) {
+                        _ if calls.len() == 1 => 1,
+                        (Path::Avx512, 40) if calls.len() > 8 => quantise_one_avx512::<40, 10>(z, calls),
+                        (Path::Avx512, 80) if calls.len() > 8 => quantise_one_avx512::<80, 16>(z, calls),
+                        (_, 40) => quantise_one_avx2::<40, 10>(z, calls),
+                        (_, 80) => quantise_one_avx2::<80, 16>(z, calls),
+                        _ => u32::MAX,
+                    };
+                    for (_, &call) in calls.iter().enumerate().filter(|(n, _)| unfit & 1 << n != 0) {
+                        self.counts.redone += u64::from(calls.len() > 1);
+                        opus_lanes_plain_one_state(call);
                     }
                 }
             }

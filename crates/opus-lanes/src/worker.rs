@@ -95,8 +95,10 @@ pub(crate) struct Wait {
 /// A kernel, and the size of what it works on: calls of the same are run together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kernel {
-    /// By samples of a subframe.
+    /// With two states; by samples of a subframe.
     Quantiser(i32),
+    /// With one state; by samples of a subframe.
+    OneState(i32),
     /// By samples of the input.
     Warped(i32),
 }

@@ -2,8 +2,7 @@
 
 use super::memory::Memory;
 use super::sample::Facts;
-use super::subframe::Taps;
-use crate::simd::{Simd, add_saturating, smulwb, smulwb_positive};
+use crate::simd::{Multiplier, Simd, add_saturating, smulwb, smulwb_positive};
 
 /// Where each stream reads, and what it read last.
 pub(super) struct AtLag<S: Simd> {
@@ -47,23 +46,34 @@ impl<S: Simd> AtLag<S> {
         }
     }
 
-    /// Long-term prediction, and that with the feedback of long-term shaping.
+    /// Which streams have a pitch lag.
+    #[inline(always)]
+    pub(super) fn has_lag(&self) -> S::M {
+        self.has_lag
+    }
+
+    /// The sums of long-term prediction and of long-term shaping; 0 where a stream has none.
     #[inline(always)]
     #[allow(clippy::needless_range_loop)] // Vectors are not moved through iterators.
-    pub(super) unsafe fn next(&mut self, m: &Memory<S>, taps: &Taps<S>, facts: Facts) -> (S::V, S::V) {
+    pub(super) unsafe fn next(
+        &mut self,
+        m: &Memory<S>,
+        taps: &[Multiplier<S>; 5],
+        facts: Facts,
+    ) -> (S::V, S::V) {
         // SAFETY: the caller's promise.
         unsafe {
-            let mut long_term = S::splat(0);
+            let mut predicted = S::splat(0);
             if facts.voiced {
                 let ahead = S::gather(m.prediction.add(S::W), self.place);
-                let mut sum = S::add(S::splat(2), smulwb::<S>(ahead, &taps.ltp[0]));
+                let mut sum = S::add(S::splat(2), smulwb::<S>(ahead, &taps[0]));
                 for j in 0..4 {
-                    sum = S::add(sum, smulwb::<S>(self.predicted[j], &taps.ltp[j + 1]));
+                    sum = S::add(sum, smulwb::<S>(self.predicted[j], &taps[j + 1]));
                 }
                 self.predicted = [ahead, self.predicted[0], self.predicted[1], self.predicted[2]];
-                long_term = S::keep(self.is_voiced, S::sll::<1>(sum));
+                predicted = S::keep(self.is_voiced, sum);
             }
-            let mut feedback = S::splat(0);
+            let mut shaped = S::splat(0);
             if facts.lag {
                 let newest = S::gather(m.shaping, self.place);
                 let sides = add_saturating::<S>(newest, self.shaped[1]);
@@ -72,10 +82,10 @@ impl<S: Simd> AtLag<S> {
                     smulwb_positive::<S>(self.shaped[0], self.middle[0], self.middle[1]),
                 );
                 self.shaped = [newest, self.shaped[0]];
-                feedback = S::keep(self.has_lag, S::sub(long_term, S::sll::<2>(sum)));
+                shaped = S::keep(self.has_lag, sum);
             }
             self.place = S::add(self.place, S::splat(S::W as i32));
-            (long_term, feedback)
+            (predicted, shaped)
         }
     }
 }

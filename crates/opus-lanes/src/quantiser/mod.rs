@@ -19,6 +19,7 @@
 mod at_lag;
 mod fixed;
 mod memory;
+mod one_state;
 mod sample;
 mod state;
 mod subframe;
@@ -29,6 +30,7 @@ use std::mem::offset_of;
 
 use memory::Memory;
 pub(crate) use memory::Scratch;
+pub(crate) use one_state::{quantise_one_avx2, quantise_one_avx512};
 
 use crate::simd::{Avx2, Avx512, Simd};
 

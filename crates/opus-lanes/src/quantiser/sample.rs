@@ -46,9 +46,11 @@ pub(super) unsafe fn samples<S: Simd, const SUB: usize, const TAPS: usize>(
         let decided = m.streams(5);
         for i in 0..SUB {
             let t = k * SUB + i;
-            let (long_term, feedback) = at_lag.next(m, taps, facts);
+            let (predicted, shaped) = at_lag.next(m, &taps.ltp, facts);
+            let long_term = S::sll::<1>(predicted);
+            // A stream without a lag has neither.
+            let feedback = twice::<S>(S::sub(long_term, S::sll::<2>(shaped)));
             let long_term = twice::<S>(long_term);
-            let feedback = twice::<S>(feedback);
             let input = twice::<S>(S::load(m.scaled.add(i * w)));
             let short_term = short_term::<S, TAPS>(m, state, taps);
             let filtered = shape_noise::<S>(m, state, fixed, taps);
@@ -276,39 +278,73 @@ unsafe fn levels<S: Simd>(
 ) -> Levels<S> {
     // SAFETY: the caller's promise.
     unsafe {
-        let zero = S::splat(0);
         let target = S::sra::<1>(S::add(S::sra::<3>(target), S::splat(1)));
         let sign = S::sra::<31>(state.seed[h]);
         let residual = negate_where::<S>(S::sub(input, target), sign);
+        let [first, second] = candidates::<S>(
+            residual,
+            fixed.offset[h],
+            fixed.lambda[h],
+            fixed.lambda_full[h],
+            fixed.bias[h],
+            facts,
+        );
+        let first_cost = S::sra::<10>(first.cost);
+        let second_cost = S::sra::<10>(second.cost);
+        let first_wins = S::greater(second_cost, first_cost);
+        let best_cost = S::add(state.cost[h], S::min(first_cost, second_cost));
+        let next_cost = S::add(state.cost[h], S::max(first_cost, second_cost));
+        let best = S::select(first_wins, first.level, second.level);
+        let next = S::select(first_wins, second.level, first.level);
+        Levels { sign, best, next, best_cost, next_cost }
+    }
+}
+
+/// A level, and the rate and distortion that it costs.
+pub(super) struct Candidate<S: Simd> {
+    pub(super) level: S::V,
+    pub(super) cost: S::V,
+}
+
+/// The two levels next to a residual, the lower one first. `lambda` is the lower half of `lambda_full`.
+///
+/// # Safety
+/// As [`super::quantise`].
+#[inline(always)]
+pub(super) unsafe fn candidates<S: Simd>(
+    residual: S::V,
+    offset: S::V,
+    lambda: S::V,
+    lambda_full: S::V,
+    bias: S::V,
+    facts: Facts,
+) -> [Candidate<S>; 2] {
+    // SAFETY: see `Simd`.
+    unsafe {
         let residual = S::min(S::max(residual, S::splat(-(31 << 10))), S::splat(30 << 10));
-        let biased = S::sub(residual, fixed.offset[h]);
+        let biased = S::sub(residual, offset);
         let mut level = S::sra::<10>(biased);
         if facts.generous {
-            let plain = S::greater(S::splat(2_049), fixed.lambda_full[h]);
-            let above = S::greater(biased, fixed.bias[h]);
-            let below = S::greater(S::sub(zero, fixed.bias[h]), biased);
+            let plain = S::greater(S::splat(2_049), lambda_full);
+            let above = S::greater(biased, bias);
+            let below = S::greater(S::sub(S::splat(0), bias), biased);
             let inner = S::sra::<31>(biased);
-            let lower = S::select(below, S::sra::<10>(S::add(biased, fixed.bias[h])), inner);
-            let other = S::select(above, S::sra::<10>(S::sub(biased, fixed.bias[h])), lower);
+            let lower = S::select(below, S::sra::<10>(S::add(biased, bias)), inner);
+            let other = S::select(above, S::sra::<10>(S::sub(biased, bias)), lower);
             level = S::select(plain, level, other);
         }
         let above = S::add(level, S::splat(1));
         let adjust = S::splat(80);
-        let first = S::sub(S::add(S::sll::<10>(level), fixed.offset[h]), S::with_sign(adjust, level));
-        let second = S::sub(S::add(S::sll::<10>(above), fixed.offset[h]), S::with_sign(adjust, above));
-        let rate = |q: S::V, level: S::V| S::madd(negate_where::<S>(q, S::sra::<31>(level)), fixed.lambda[h]);
+        let first = S::sub(S::add(S::sll::<10>(level), offset), S::with_sign(adjust, level));
+        let second = S::sub(S::add(S::sll::<10>(above), offset), S::with_sign(adjust, above));
+        let rate = |q: S::V, level: S::V| S::madd(negate_where::<S>(q, S::sra::<31>(level)), lambda);
         let error = |q: S::V| {
             let error = S::sub(residual, q);
             S::madd(error, S::and(error, S::splat(0xffff)))
         };
-        let first_cost = S::sra::<10>(S::add(rate(first, level), error(first)));
-        let second_cost = S::sra::<10>(S::add(rate(second, above), error(second)));
-        let first_wins = S::greater(second_cost, first_cost);
-        let best_cost = S::add(state.cost[h], S::min(first_cost, second_cost));
-        let next_cost = S::add(state.cost[h], S::max(first_cost, second_cost));
-        let best = S::select(first_wins, first, second);
-        let next = S::select(first_wins, second, first);
-        Levels { sign, best, next, best_cost, next_cost }
+        let first_cost = S::add(rate(first, level), error(first));
+        let second_cost = S::add(rate(second, above), error(second));
+        [Candidate { level: first, cost: first_cost }, Candidate { level: second, cost: second_cost }]
     }
 }
 

@@ -8,7 +8,7 @@ use crate::simd::Simd;
 
 unsafe extern "C" {
     #[link_name = "opus_lanes_silk_Quantization_Offsets_Q10"]
-    static OFFSETS: [[i16; 2]; 2];
+    pub(super) static OFFSETS: [[i16; 2]; 2];
 }
 
 /// What changes with each sample, one number a lane.

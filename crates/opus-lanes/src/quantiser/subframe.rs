@@ -126,8 +126,11 @@ unsafe fn decide_half<S: Simd, const SUB: usize>(
 }
 
 /// The past output through the filter of the subframe: `silk_LPC_analysis_filter`.
+///
+/// # Safety
+/// As [`super::quantise`].
 #[inline(always)]
-unsafe fn whiten<const SUB: usize, const TAPS: usize>(
+pub(super) unsafe fn whiten<const SUB: usize, const TAPS: usize>(
     call: &Quantiser,
     s: &Stream,
     k: usize,
@@ -150,8 +153,11 @@ unsafe fn whiten<const SUB: usize, const TAPS: usize>(
 }
 
 /// Divides what comes in, and what was before at the pitch lag, by the gain.
+///
+/// # Safety
+/// As [`super::quantise`].
 #[inline(always)]
-unsafe fn scale<S: Simd, const SUB: usize>(
+pub(super) unsafe fn scale<S: Simd, const SUB: usize>(
     m: &Memory<S>,
     call: &Quantiser,
     s: &mut Stream,

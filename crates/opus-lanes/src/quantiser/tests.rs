@@ -113,21 +113,26 @@ impl Frame {
             ("difference", a.difference == b.difference),
             ("last_lag", a.last_lag == b.last_lag),
             ("last_gain", a.last_gain == b.last_gain),
+            ("dither", a.seed == b.seed),
             ("places", (a.ltp_at, a.shaping_at, a.rewhitened) == (b.ltp_at, b.shaping_at, b.rewhitened)),
         ];
         parts.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
     }
 }
 
-/// Runs a batch of the given width; bits of streams that it leaves.
-fn batch(wide: bool, rate_khz: i32, z: &mut Scratch, calls: &[*mut Quantiser]) -> u32 {
+/// Runs a batch of the given width with so many states; bits of streams that it leaves.
+fn batch(states: i32, wide: bool, rate_khz: i32, z: &mut Scratch, calls: &[*mut Quantiser]) -> u32 {
     // SAFETY: the tests ask what the processor has; the calls are of distinct streams.
     unsafe {
-        match (wide, rate_khz) {
-            (false, 8) => quantise_avx2::<40, 10>(z, calls),
-            (false, _) => quantise_avx2::<80, 16>(z, calls),
-            (true, 8) => quantise_avx512::<40, 10>(z, calls),
-            (true, _) => quantise_avx512::<80, 16>(z, calls),
+        match (states, wide, rate_khz) {
+            (1, false, 8) => quantise_one_avx2::<40, 10>(z, calls),
+            (1, false, _) => quantise_one_avx2::<80, 16>(z, calls),
+            (1, true, 8) => quantise_one_avx512::<40, 10>(z, calls),
+            (1, true, _) => quantise_one_avx512::<80, 16>(z, calls),
+            (_, false, 8) => quantise_avx2::<40, 10>(z, calls),
+            (_, false, _) => quantise_avx2::<80, 16>(z, calls),
+            (_, true, 8) => quantise_avx512::<40, 10>(z, calls),
+            (_, true, _) => quantise_avx512::<80, 16>(z, calls),
         }
     }
 }
@@ -140,41 +145,47 @@ fn widths() -> Vec<(bool, usize)> {
     if wide { vec![(false, 8), (true, 16)] } else { vec![(false, 8)] }
 }
 
+/// Runs random frames of random streams both ways; returns how many frames the batches left to libopus.
+fn compare_with_libopus(states: i32, wide: bool, width: usize, rate_khz: i32) -> usize {
+    let mut random = Random::new(rate_khz as u64 + width as u64);
+    let mut z = Scratch::new();
+    let mut left = 0;
+    for _ in 0..40 {
+        let mut streams: Vec<_> = (0..random.between(1, width as i32)).map(|_| Frame::new()).collect();
+        for _ in 0..12 {
+            streams.iter_mut().for_each(|stream| stream.next(&mut random, rate_khz));
+            let mut expected = streams.clone();
+            for stream in &mut expected {
+                // SAFETY: what the call points to is valid.
+                unsafe { opus_lanes_test_quantiser(&mut stream.call(rate_khz), states) };
+            }
+            let mut calls: Vec<_> = streams.iter_mut().map(|stream| stream.call(rate_khz)).collect();
+            let pointers: Vec<*mut Quantiser> = calls.iter_mut().map(|call| call as *mut _).collect();
+            let unfit = batch(states, wide, rate_khz, &mut z, &pointers);
+            for (u, (stream, expected)) in streams.iter_mut().zip(&expected).enumerate() {
+                if unfit & 1 << u != 0 {
+                    left += 1;
+                    // SAFETY: as above.
+                    unsafe { opus_lanes_test_quantiser(&mut stream.call(rate_khz), states) };
+                }
+                let differences = stream.differences(expected);
+                assert!(
+                    differences.is_empty(),
+                    "{states} states, {width} lanes, {rate_khz} kHz, stream {u}: {differences:?}"
+                );
+            }
+        }
+    }
+    left
+}
+
 #[test]
 fn states_and_pulses_are_those_of_libopus() {
     for (wide, width) in widths() {
         for rate_khz in [8, 16] {
-            let mut random = Random::new(rate_khz as u64 + width as u64);
-            let mut z = Scratch::new();
-            let mut left = 0;
-            for _ in 0..40 {
-                let mut streams: Vec<_> =
-                    (0..random.between(1, width as i32)).map(|_| Frame::new()).collect();
-                for _ in 0..12 {
-                    streams.iter_mut().for_each(|stream| stream.next(&mut random, rate_khz));
-                    let mut expected = streams.clone();
-                    for stream in &mut expected {
-                        // SAFETY: what the call points to is valid.
-                        unsafe { opus_lanes_test_quantiser(&mut stream.call(rate_khz), 2) };
-                    }
-                    let mut calls: Vec<_> = streams.iter_mut().map(|stream| stream.call(rate_khz)).collect();
-                    let pointers: Vec<*mut Quantiser> = calls.iter_mut().map(|call| call as *mut _).collect();
-                    let unfit = batch(wide, rate_khz, &mut z, &pointers);
-                    for (u, (stream, expected)) in streams.iter_mut().zip(&expected).enumerate() {
-                        if unfit & 1 << u != 0 {
-                            left += 1;
-                            // SAFETY: as above.
-                            unsafe { opus_lanes_test_quantiser(&mut stream.call(rate_khz), 2) };
-                        }
-                        let differences = stream.differences(expected);
-                        assert!(
-                            differences.is_empty(),
-                            "{width} lanes, {rate_khz} kHz, stream {u}: {differences:?}"
-                        );
-                    }
-                }
-            }
+            let left = compare_with_libopus(2, wide, width, rate_khz);
             assert!(left < 40 * 12, "{left} are left to libopus");
+            assert_eq!(compare_with_libopus(1, wide, width, rate_khz), 0, "every lag is one of an encoder");
         }
     }
 }
@@ -191,7 +202,7 @@ fn what_is_too_large_is_left_as_it_was() {
         let before = streams.clone();
         let mut calls: Vec<_> = streams.iter_mut().map(|stream| stream.call(8)).collect();
         let pointers: Vec<*mut Quantiser> = calls.iter_mut().map(|call| call as *mut _).collect();
-        let unfit = batch(wide, 8, &mut Scratch::new(), &pointers);
+        let unfit = batch(2, wide, 8, &mut Scratch::new(), &pointers);
         assert_eq!(unfit & 0b111, 0b110);
         for u in [1, 2] {
             // What libopus writes before it reads may have changed.
@@ -208,19 +219,21 @@ fn scratch_is_wiped() {
     if !has_avx2() {
         return;
     }
-    let mut random = Random::new(5);
-    let mut z = Scratch::new();
-    let mut streams: Vec<_> = (0..8).map(|_| Frame::new()).collect();
-    streams.iter_mut().for_each(|stream| stream.next(&mut random, 8));
-    let mut calls: Vec<_> = streams.iter_mut().map(|stream| stream.call(8)).collect();
-    let pointers: Vec<*mut Quantiser> = calls.iter_mut().map(|call| call as *mut _).collect();
-    batch(false, 8, &mut z, &pointers);
-    let bytes = |z: &Scratch| {
-        // SAFETY: the struct holds numbers only, without padding between.
-        unsafe { std::slice::from_raw_parts(std::ptr::from_ref(z).cast::<u8>(), size_of::<Scratch>()) }
-            .to_vec()
-    };
-    assert!(bytes(&z).iter().any(|&byte| byte != 0));
-    z.wipe();
-    assert!(bytes(&z).iter().all(|&byte| byte == 0));
+    for states in [1, 2] {
+        let mut random = Random::new(5);
+        let mut z = Scratch::new();
+        let mut streams: Vec<_> = (0..8).map(|_| Frame::new()).collect();
+        streams.iter_mut().for_each(|stream| stream.next(&mut random, 8));
+        let mut calls: Vec<_> = streams.iter_mut().map(|stream| stream.call(8)).collect();
+        let pointers: Vec<*mut Quantiser> = calls.iter_mut().map(|call| call as *mut _).collect();
+        batch(states, false, 8, &mut z, &pointers);
+        let bytes = |z: &Scratch| {
+            // SAFETY: the struct holds numbers only, without padding between.
+            unsafe { std::slice::from_raw_parts(std::ptr::from_ref(z).cast::<u8>(), size_of::<Scratch>()) }
+                .to_vec()
+        };
+        assert!(bytes(&z).iter().any(|&byte| byte != 0));
+        z.wipe();
+        assert!(bytes(&z).iter().all(|&byte| byte == 0));
+    }
 }

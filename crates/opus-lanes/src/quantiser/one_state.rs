@@ -1,0 +1,450 @@
+//! The noise-shaping quantiser without delayed decision (`silk_NSQ_c`), which complexities 0 and 1 use, for up
+//! to 8 or 16 streams at once: one stream a lane.
+//!
+//! All that looks back reads rows of the batch's memory: outputs for short-term prediction, differences for the
+//! shaping filter, and both long-term memories. No row is ever moved; a change of the gain scales those that
+//! are still read.
+
+use super::at_lag::AtLag;
+use super::memory::Memory;
+use super::sample::{Facts, candidates};
+use super::state::OFFSETS;
+use super::subframe::{scale, whiten};
+use super::{Batch, ONE, Quantiser, SHAPING, Scratch};
+use crate::simd::{Avx2, Avx512, Multiplier, Simd, multiplier, negate_where, smulwb};
+
+/// Rows of outputs before the frame: what short-term prediction reads (`NSQ_LPC_BUF_LENGTH`, define.h).
+const OUTPUTS_BEFORE: usize = 16;
+/// Rows of differences before the frame: the newest, and the memory of the shaping filter.
+const DIFFERENCES_BEFORE: usize = 1 + SHAPING;
+
+/// What changes with each sample and is no row, one number a stream.
+struct State<S: Simd> {
+    seed: S::V,
+    lf_ar: S::V,
+    /// The newest output for long-term shaping.
+    shape: S::V,
+}
+
+/// What is the same throughout a frame.
+struct Fixed<S: Simd> {
+    half_order: S::V,
+    lambda_full: S::V,
+    /// Lower halves of that.
+    lambda: S::V,
+    /// By how much a level is biased where Lambda is large.
+    bias: S::V,
+    offset: S::V,
+    /// The highest order of the shaping filters.
+    order: usize,
+}
+
+/// Coefficients of a subframe.
+struct Taps<S: Simd> {
+    shaping: [Multiplier<S>; SHAPING],
+    lpc: [Multiplier<S>; 16],
+    ltp: [Multiplier<S>; 5],
+    tilt: Multiplier<S>,
+    lf_low: Multiplier<S>,
+    lf_high: Multiplier<S>,
+    gain: S::V,
+}
+
+/// Where rows lie in the memory of a batch.
+#[derive(Clone, Copy)]
+struct Rows {
+    outputs: *mut i32,
+    differences: *mut i32,
+    /// Of the subframe.
+    pulses: *mut i32,
+    /// Of the subframe.
+    decoded: *mut i32,
+}
+
+impl Rows {
+    /// The two parts of the rings are as long as a subframe of one number a stream.
+    fn new<S: Simd>(m: &Memory<S>) -> Self {
+        // SAFETY: there are `FRAME` rows of two numbers a stream in each of the first two, and one more of one
+        // number a stream is at most `FRAME` and `DIFFERENCES_BEFORE`.
+        unsafe {
+            Self {
+                outputs: m.outputs.add(OUTPUTS_BEFORE * S::W),
+                differences: m.levels.add(DIFFERENCES_BEFORE * S::W),
+                pulses: m.ring_shaping,
+                decoded: m.ring_prediction,
+            }
+        }
+    }
+}
+
+/// Quantises a frame of each call, of four subframes of `SUB` samples, with `TAPS` taps of short-term
+/// prediction. Bits of the result: streams that are to be done by libopus' own function, whose state is as
+/// before.
+///
+/// # Safety
+/// As [`super::quantise`].
+#[inline(always)]
+unsafe fn quantise<S: Simd, const SUB: usize, const TAPS: usize>(
+    z: &mut Scratch,
+    calls: &[*mut Quantiser],
+) -> u32 {
+    assert!((1..=S::W).contains(&calls.len()));
+    // SAFETY: the caller's promise. Rows and lanes stay below the sizes of the arrays, as lags are bounded.
+    unsafe {
+        let mut batch = Batch::new::<SUB>(calls, S::W);
+        batch.streams.iter_mut().for_each(|stream| stream.delay = 0);
+        let m = Memory::<S>::new(z);
+        let rows = Rows::new(&m);
+        let (mut state, fixed) = begin::<S, SUB>(&m, rows, &batch);
+        for k in 0..4 {
+            let has_lag = prepare::<S, SUB, TAPS>(&m, &mut batch, k);
+            let taps = taps::<S, TAPS>(&m, &batch, k);
+            rescale::<S, SUB, TAPS>(&m, rows, &batch, &mut state, k);
+            let facts = Facts { voiced: batch.any_voiced, lag: has_lag, generous: batch.any_generous };
+            samples::<S, SUB, TAPS>(&m, rows, &mut state, &fixed, &taps, facts, k);
+            give_out::<S, SUB>(rows, &batch, k);
+        }
+        end::<S, SUB>(&m, rows, &batch, &state);
+        batch.unfit
+    }
+}
+
+/// For up to 8 calls: see [`quantise`].
+///
+/// # Safety
+/// As that.
+#[target_feature(enable = "avx2")]
+pub(crate) unsafe fn quantise_one_avx2<const SUB: usize, const TAPS: usize>(
+    z: &mut Scratch,
+    calls: &[*mut Quantiser],
+) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe { quantise::<Avx2, SUB, TAPS>(z, calls) }
+}
+
+/// For up to 16 calls: see [`quantise`].
+///
+/// # Safety
+/// As that.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2")]
+pub(crate) unsafe fn quantise_one_avx512<const SUB: usize, const TAPS: usize>(
+    z: &mut Scratch,
+    calls: &[*mut Quantiser],
+) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe { quantise::<Avx512, SUB, TAPS>(z, calls) }
+}
+
+/// Takes the encoders' states in.
+#[inline(always)]
+unsafe fn begin<S: Simd, const SUB: usize>(
+    m: &Memory<S>,
+    rows: Rows,
+    batch: &Batch<'_>,
+) -> (State<S>, Fixed<S>) {
+    let w = S::W;
+    let past = 4 * SUB;
+    let longest_lag = 18 * SUB / 5;
+    let mut order = 0;
+    // SAFETY: the caller's promise.
+    unsafe {
+        for u in 0..w {
+            (0..6).for_each(|row| *m.stream_row(row).add(u) = 0);
+        }
+        for (u, &call) in batch.calls.iter().enumerate() {
+            let call = &*call;
+            let (nsq, indices) = (&*call.nsq, &*call.indices);
+            order = order.max(call.shaping_order as usize);
+            *m.stream_row(0).add(u) = OFFSETS[(indices.signal >> 1) as usize][indices.offset as usize].into();
+            *m.stream_row(1).add(u) = call.lambda;
+            *m.stream_row(2).add(u) = i32::from(indices.seed);
+            *m.stream_row(3).add(u) = nsq.lf_ar;
+            *m.stream_row(4).add(u) = nsq.shaping[past - 1];
+            *m.stream_row(5).add(u) = call.shaping_order >> 1;
+            for back in 1..=OUTPUTS_BEFORE {
+                *rows.outputs.sub(back * w).add(u) = nsq.lpc[OUTPUTS_BEFORE - back];
+            }
+            *rows.differences.sub(w).add(u) = nsq.difference;
+            for j in 0..SHAPING {
+                *rows.differences.sub((j + 2) * w).add(u) = nsq.ar[j];
+            }
+            let row = m.shaping.add(past * w + u);
+            for back in 1..=longest_lag + 3 {
+                *row.sub(back * w) = nsq.shaping[past - back];
+            }
+        }
+        let lambda = m.streams(1);
+        let fixed = Fixed {
+            half_order: m.streams(5),
+            lambda_full: lambda,
+            lambda: S::and(lambda, S::splat(0xffff)),
+            // Lambda is not negative.
+            bias: S::sub(S::srl::<1>(lambda), S::splat(512)),
+            offset: m.streams(0),
+            order,
+        };
+        (State { seed: m.streams(2), lf_ar: m.streams(3), shape: m.streams(4) }, fixed)
+    }
+}
+
+/// Prepares subframe `k` of each stream. Returns whether any has a pitch lag.
+#[inline(always)]
+unsafe fn prepare<S: Simd, const SUB: usize, const TAPS: usize>(
+    m: &Memory<S>,
+    batch: &mut Batch<'_>,
+    k: usize,
+) -> bool {
+    let w = S::W;
+    let (past, now) = (4 * SUB, k * SUB);
+    let mut any_lag = false;
+    // SAFETY: the caller's promise.
+    unsafe {
+        for u in batch.calls.len()..w {
+            (0..16).for_each(|row| *m.stream_row(row).add(u) = 0);
+            *m.stream_row(4).add(u) = ((past + now + 1) * w + u) as i32;
+            *m.stream_row(6).add(u) = ONE;
+        }
+        for (u, (&call, s)) in batch.calls.iter().zip(&mut batch.streams).enumerate() {
+            let call = &*call;
+            let mut whitened = None;
+            if s.voiced {
+                s.lag = *call.lags.add(k) as usize;
+                if k == 0 || (k == 2 && s.interpolated) {
+                    whitened = Some(whiten::<SUB, TAPS>(call, s, k));
+                    s.decided = now;
+                }
+            }
+            scale::<S, SUB>(m, call, s, u, k, whitened.as_ref());
+            any_lag |= s.lag > 0;
+            *m.stream_row(0).add(u) = *call.harmonic.add(k) >> 2;
+            *m.stream_row(1).add(u) = *call.harmonic.add(k) >> 1;
+            *m.stream_row(2).add(u) = -i32::from(s.lag > 0);
+            *m.stream_row(3).add(u) = -i32::from(s.voiced);
+            *m.stream_row(4).add(u) = ((past + now + 1 - s.lag) * w + u) as i32;
+            *m.stream_row(5).add(u) = *call.gains.add(k) >> 6;
+            *m.stream_row(6).add(u) = s.rescaled[k];
+            *m.stream_row(7).add(u) = *call.tilt.add(k);
+            *m.stream_row(8).add(u) = *call.lf.add(k);
+            *m.stream_row(9).add(u) = *call.lf.add(k) >> 16;
+            for j in 0..5 {
+                *m.stream_row(10 + j).add(u) = (*call.ltp.add(k * 5 + j)).into();
+            }
+        }
+    }
+    any_lag
+}
+
+/// The coefficients of subframe `k`, after [`prepare`].
+#[inline(always)]
+#[allow(clippy::needless_range_loop)] // Vectors are not moved through iterators.
+unsafe fn taps<S: Simd, const TAPS: usize>(m: &Memory<S>, batch: &Batch<'_>, k: usize) -> Taps<S> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let none = multiplier::<S>(S::splat(0));
+        for j in 0..SHAPING.max(TAPS) {
+            (0..S::W).for_each(|u| *m.lane_row(j).add(u) = 0);
+        }
+        let (mut shaping, mut lpc, mut ltp) = ([none; SHAPING], [none; 16], [none; 5]);
+        for (u, &call) in batch.calls.iter().enumerate() {
+            for j in 0..(*call).shaping_order as usize {
+                *m.lane_row(j).add(u) = (*(*call).ar.add(k * 24 + j)).into();
+            }
+        }
+        for j in 0..SHAPING {
+            shaping[j] = multiplier::<S>(S::load(m.lane_row(j)));
+        }
+        for (u, (&call, s)) in batch.calls.iter().zip(&batch.streams).enumerate() {
+            let half = (k >> 1) | usize::from(!s.interpolated);
+            for j in 0..TAPS {
+                *m.lane_row(j).add(u) = (*(*call).lpc.add(half * 16 + j)).into();
+            }
+        }
+        for j in 0..TAPS {
+            lpc[j] = multiplier::<S>(S::load(m.lane_row(j)));
+        }
+        for j in 0..5 {
+            ltp[j] = multiplier::<S>(m.streams(10 + j));
+        }
+        let [tilt, lf_low, lf_high] = [7, 8, 9].map(|row| multiplier::<S>(m.streams(row)));
+        Taps { shaping, lpc, ltp, tilt, lf_low, lf_high, gain: m.streams(5) }
+    }
+}
+
+/// Scales what is still read by the change of the gain, after [`prepare`].
+#[inline(always)]
+unsafe fn rescale<S: Simd, const SUB: usize, const TAPS: usize>(
+    m: &Memory<S>,
+    rows: Rows,
+    batch: &Batch<'_>,
+    state: &mut State<S>,
+    k: usize,
+) {
+    if batch.streams.iter().all(|s| s.rescaled[k] == ONE) {
+        return;
+    }
+    let w = S::W;
+    let (past, now) = (4 * SUB, k * SUB);
+    // SAFETY: the caller's promise.
+    unsafe {
+        let by = m.streams(6);
+        let scaled = |from: *mut i32, count: usize| {
+            for row in 0..count {
+                let at = from.add(row * w);
+                S::store(at, S::smulww(S::load(at), by));
+            }
+        };
+        let kept = 18 * SUB / 5 + 3;
+        scaled(m.shaping.add((past + now - kept) * w), kept);
+        scaled(rows.outputs.add(now * w).sub(OUTPUTS_BEFORE * w), OUTPUTS_BEFORE);
+        scaled(rows.differences.add(now * w).sub(DIFFERENCES_BEFORE * w), DIFFERENCES_BEFORE);
+        state.lf_ar = S::smulww(state.lf_ar, by);
+        state.shape = S::smulww(state.shape, by);
+    }
+}
+
+/// Quantises the samples of subframe `k`.
+#[inline(always)]
+unsafe fn samples<S: Simd, const SUB: usize, const TAPS: usize>(
+    m: &Memory<S>,
+    rows: Rows,
+    state: &mut State<S>,
+    fixed: &Fixed<S>,
+    taps: &Taps<S>,
+    facts: Facts,
+    k: usize,
+) {
+    let w = S::W;
+    let past = 4 * SUB;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut at_lag = AtLag::<S>::new(m, facts);
+        let lagged = at_lag.has_lag();
+        for i in 0..SUB {
+            let t = k * SUB + i;
+            state.seed = S::add(S::mul_low(state.seed, S::splat(196_314_165)), S::splat(907_633_515));
+            let sign = S::sra::<31>(state.seed);
+            let input = S::load(m.scaled.add(i * w));
+
+            let output = rows.outputs.add(t * w);
+            let mut short_term = S::splat(TAPS as i32 / 2);
+            for j in 0..TAPS {
+                short_term = S::add(short_term, smulwb::<S>(S::load(output.sub((j + 1) * w)), &taps.lpc[j]));
+            }
+            let difference = rows.differences.add(t * w);
+            let mut filtered = fixed.half_order;
+            for j in 0..fixed.order {
+                let before = S::load(difference.sub((j + 1) * w));
+                filtered = S::add(filtered, smulwb::<S>(before, &taps.shaping[j]));
+            }
+            let noise = S::add(S::sll::<1>(filtered), smulwb::<S>(state.lf_ar, &taps.tilt));
+            let low_noise =
+                S::add(smulwb::<S>(state.shape, &taps.lf_low), smulwb::<S>(state.lf_ar, &taps.lf_high));
+
+            // The prediction less the shaped noise. Source: NSQ.c, silk_noise_shape_quantizer.
+            let (long_term, shaped) = at_lag.next(m, &taps.ltp, facts);
+            let plain = S::sub(S::sub(S::sll::<2>(short_term), noise), low_noise);
+            let alone = half_up::<S>(S::sra::<1>(plain));
+            let target = if facts.lag {
+                let all = S::add(S::sub(long_term, S::sll::<1>(shaped)), S::sll::<1>(plain));
+                S::select(lagged, half_up::<S>(S::sra::<2>(all)), alone)
+            } else {
+                alone
+            };
+
+            let residual = negate_where::<S>(S::sub(input, target), sign);
+            let [first, second] =
+                candidates::<S>(residual, fixed.offset, fixed.lambda, fixed.lambda_full, fixed.bias, facts);
+            let chosen = S::select(S::greater(first.cost, second.cost), second.level, first.level);
+            let pulse = half_up::<S>(S::sra::<9>(chosen));
+            let excitation = negate_where::<S>(S::sll::<4>(chosen), sign);
+            let excited = S::add(excitation, S::sll::<1>(long_term));
+            let out = S::add(excited, S::sll::<4>(short_term));
+
+            let decoded = half_up::<S>(S::sra::<7>(S::smulww(out, taps.gain)));
+            S::store(rows.pulses.add(i * w), pulse);
+            S::store(rows.decoded.add(i * w), decoded);
+            S::store(output, out);
+            let now = S::sub(out, S::sll::<4>(input));
+            S::store(difference, now);
+            state.lf_ar = S::sub(now, S::sll::<2>(noise));
+            state.shape = S::sub(state.lf_ar, S::sll::<2>(low_noise));
+            S::store(m.shaping.add((past + t) * w), state.shape);
+            if facts.voiced {
+                S::store(m.prediction.add((past + t) * w), S::sll::<1>(excited));
+            }
+            state.seed = S::add(state.seed, pulse);
+        }
+    }
+}
+
+/// `(a + 1) >> 1`: the end of a shift that rounds.
+#[inline(always)]
+unsafe fn half_up<S: Simd>(a: S::V) -> S::V {
+    // SAFETY: see `Simd`.
+    unsafe { S::sra::<1>(S::add(a, S::splat(1))) }
+}
+
+/// Writes pulses and decoded samples of subframe `k`; the filters of the second half may need the latter.
+#[inline(always)]
+unsafe fn give_out<S: Simd, const SUB: usize>(rows: Rows, batch: &Batch<'_>, k: usize) {
+    let (past, now) = (4 * SUB, k * SUB);
+    // SAFETY: the caller's promise.
+    unsafe {
+        for (u, &call) in batch.calls.iter().enumerate().filter(|(u, _)| batch.unfit & 1 << u == 0) {
+            let nsq = &mut *(*call).nsq;
+            for i in 0..SUB {
+                *(*call).pulses.add(now + i) = *rows.pulses.add(i * S::W + u) as i8;
+                let decoded = *rows.decoded.add(i * S::W + u);
+                nsq.out[past + now + i] = decoded.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
+            }
+        }
+    }
+}
+
+/// Gives the states to the encoders, but for streams that are unfit.
+#[inline(always)]
+unsafe fn end<S: Simd, const SUB: usize>(m: &Memory<S>, rows: Rows, batch: &Batch<'_>, state: &State<S>) {
+    let w = S::W;
+    let frame = 4 * SUB;
+    let past = frame;
+    // SAFETY: the caller's promise.
+    unsafe {
+        S::store(m.stream_row(0), state.seed);
+        S::store(m.stream_row(1), state.lf_ar);
+        for (u, (&call, s)) in batch.calls.iter().zip(&batch.streams).enumerate() {
+            if batch.unfit & 1 << u != 0 {
+                continue;
+            }
+            let call = &*call;
+            let nsq = &mut *call.nsq;
+            for back in 1..=OUTPUTS_BEFORE {
+                nsq.lpc[OUTPUTS_BEFORE - back] = *rows.outputs.add((frame - back) * w + u);
+            }
+            for i in 0..SUB {
+                nsq.lpc[OUTPUTS_BEFORE + i] = *rows.outputs.add((3 * SUB + i) * w + u);
+            }
+            let order = call.shaping_order as usize;
+            nsq.difference = *rows.differences.add((frame - 1) * w + u);
+            for j in 0..order {
+                nsq.ar[j] = *rows.differences.add((frame - 2 - j) * w + u);
+            }
+            // What lies above the order is scaled nevertheless.
+            for above in &mut nsq.ar[order..] {
+                *above = s.rescaled.iter().fold(*above, |above, &by| super::fixed::smulww(by, above));
+            }
+            nsq.seed = *m.stream_row(0).add(u);
+            nsq.lf_ar = *m.stream_row(1).add(u);
+            nsq.last_lag = *call.lags.add(3);
+            nsq.last_gain = *call.gains.add(3);
+            nsq.rewhitened = 0;
+            nsq.shaping_at = (past + frame) as i32;
+            nsq.ltp_at = (past + frame - s.decided) as i32;
+            nsq.out.copy_within(frame..2 * frame, 0);
+            for t in 0..frame {
+                let value = *m.shaping.add((past + t) * w + u);
+                nsq.shaping[t] = value;
+                nsq.shaping[frame + t] = value;
+            }
+        }
+    }
+}
