@@ -87,7 +87,7 @@ impl Engine {
         let condition = Arc::new(Condition::default());
         let top = config.call.capture.opus.complexity;
         let runner = Runner {
-            governor: LoadShedding::new(top, config.adaptive_complexity, config.tick),
+            load_shedding: LoadShedding::new(top, config.adaptive_complexity, config.tick),
             condition: Arc::clone(&condition),
             config,
             clock,
@@ -189,7 +189,7 @@ struct Runner {
     replies: Vec<(Reply, Result<CallState, EngineError>)>,
     carried: Carried,
     boot: Option<BootId>,
-    governor: LoadShedding,
+    load_shedding: LoadShedding,
     condition: Arc<Condition>,
     /// What the last tick would have taken one thread, at most.
     work: Duration,
@@ -226,9 +226,9 @@ impl Runner {
             let took = self.clock.mono().since(started);
             self.work = if alone { took } else { took * workers };
             let recording = self.count(Call::is_recording);
-            self.governor.ticked(self.work / workers, recording);
+            self.load_shedding.ticked(self.work / workers, recording);
             self.give_way(recording);
-            self.condition.publish(self.governor.complexity(), self.governor.load());
+            self.condition.publish(self.load_shedding.complexity(), self.load_shedding.load());
             self.condition.publish_rooms(self.rooms());
             self.condition.ticks.add(took);
             let overrun = u64::from(took > self.config.tick);
@@ -308,7 +308,7 @@ impl Runner {
 
     fn tick(&mut self, alone: bool) {
         let now = self.now();
-        let complexity = self.governor.complexity();
+        let complexity = self.load_shedding.complexity();
         let Self { pool, calls, clock, .. } = self;
         let tick = |slot: &mut Slot| slot.tick(&**clock, now, complexity);
         if alone {

@@ -13,7 +13,7 @@ impl Runner {
     pub(super) fn admit(&mut self, plan: CallPlan, reply: Reply) {
         let has_room = self.calls.len() < self.config.max_calls && self.carried.waiting() < CARRIED;
         self.may_spill = plan.may_spill;
-        let encodes = match self.governor.admits(self.count(|_| true), plan.may_spill) {
+        let encodes = match self.load_shedding.admits(self.count(|_| true), plan.may_spill) {
             Admission::Now if has_room => When::Now,
             Admission::Later if has_room => When::Later,
             _ => return reply(Err(EngineError::Full)),
@@ -32,7 +32,7 @@ impl Runner {
     /// Lets calls that record be encoded later where all of them take too long: those that came last first, of which the
     /// least is encoded yet.
     pub(super) fn give_way(&mut self, recording: Calls) {
-        let wanted = self.governor.gives_way(recording);
+        let wanted = self.load_shedding.gives_way(recording);
         if wanted == 0 || !self.may_spill {
             return;
         }
@@ -41,7 +41,7 @@ impl Runner {
         let gave_way =
             recording.filter_map(|slot| slot.call.encode_later(complexity).then_some(())).take(wanted);
         let gave_way = gave_way.count();
-        self.governor.gave_way(gave_way);
+        self.load_shedding.gave_way(gave_way);
         self.stats.add(&TickStats { calls_spilled: gave_way as u64, ..TickStats::default() });
     }
 
@@ -50,7 +50,7 @@ impl Runner {
         let places = self.config.max_calls.saturating_sub(self.calls.len());
         let places = if self.carried.waiting() < CARRIED { places } else { 0 };
         let calls = self.count(|_| true);
-        [false, true].map(|may_spill| self.governor.room(calls, may_spill).min(places))
+        [false, true].map(|may_spill| self.load_shedding.room(calls, may_spill).min(places))
     }
 
     /// Calls of this kind, by when they are encoded.

@@ -97,7 +97,7 @@ impl Calls {
 }
 
 impl LoadShedding {
-    /// A governor for ticks that are `tick` apart. `top` is the complexity to use while there is
+    /// Load shedding for ticks that are `tick` apart. `top` is the complexity to use while there is
     /// time; with `adaptive` unset, it is always used.
     pub fn new(top: u8, adaptive: bool, tick: Duration) -> Self {
         let lower = STEPS.into_iter().filter(|&step| adaptive && step < top);
@@ -256,123 +256,123 @@ mod tests {
         Calls { now, later: 0 }
     }
 
-    fn admits(governor: &LoadShedding, calls: usize) -> bool {
-        governor.admits(now(calls), false) == Admission::Now
+    fn admits(load_shedding: &LoadShedding, calls: usize) -> bool {
+        load_shedding.admits(now(calls), false) == Admission::Now
     }
 
-    fn run(governor: &mut LoadShedding, share: f64, ticks: usize) {
+    fn run(load_shedding: &mut LoadShedding, share: f64, ticks: usize) {
         for _ in 0..ticks {
-            governor.ticked(TICK.mul_f64(share), now(200));
+            load_shedding.ticked(TICK.mul_f64(share), now(200));
         }
     }
 
     #[test]
     fn complexity_goes_down_before_calls_are_refused() {
-        let mut governor = LoadShedding::new(10, true, TICK);
-        assert!(governor.complexity() == 10 && admits(&governor, 0));
+        let mut load_shedding = LoadShedding::new(10, true, TICK);
+        assert!(load_shedding.complexity() == 10 && admits(&load_shedding, 0));
         let mut seen = vec![10];
         for _ in 0..60 {
-            governor.ticked(TICK.mul_f64(0.9), now(200));
-            if *seen.last().unwrap() != governor.complexity() {
-                seen.push(governor.complexity());
+            load_shedding.ticked(TICK.mul_f64(0.9), now(200));
+            if *seen.last().unwrap() != load_shedding.complexity() {
+                seen.push(load_shedding.complexity());
             }
-            assert!(admits(&governor, 0) || governor.complexity() == 3);
+            assert!(admits(&load_shedding, 0) || load_shedding.complexity() == 3);
         }
         assert_eq!(seen, [10, 5, 3]);
-        assert!(!admits(&governor, 0));
-        run(&mut governor, 0.5, 30);
-        assert!(admits(&governor, 0) && governor.complexity() == 3);
+        assert!(!admits(&load_shedding, 0));
+        run(&mut load_shedding, 0.5, 30);
+        assert!(admits(&load_shedding, 0) && load_shedding.complexity() == 3);
     }
 
     #[test]
     fn it_goes_up_only_after_a_long_calm_and_does_not_swing() {
-        let mut governor = LoadShedding::new(5, true, TICK);
-        run(&mut governor, 0.8, 20);
-        assert_eq!(governor.complexity(), 3);
-        run(&mut governor, 0.3, 1_000);
-        assert_eq!(governor.complexity(), 3, "half the load of a step that costs twice as much");
-        run(&mut governor, 0.2, 99);
-        assert_eq!(governor.complexity(), 3);
-        run(&mut governor, 0.2, 10);
-        assert_eq!(governor.complexity(), 5);
+        let mut load_shedding = LoadShedding::new(5, true, TICK);
+        run(&mut load_shedding, 0.8, 20);
+        assert_eq!(load_shedding.complexity(), 3);
+        run(&mut load_shedding, 0.3, 1_000);
+        assert_eq!(load_shedding.complexity(), 3, "half the load of a step that costs twice as much");
+        run(&mut load_shedding, 0.2, 99);
+        assert_eq!(load_shedding.complexity(), 3);
+        run(&mut load_shedding, 0.2, 10);
+        assert_eq!(load_shedding.complexity(), 5);
     }
 
     #[test]
     fn one_stalled_tick_changes_nothing() {
-        let mut governor = LoadShedding::new(10, true, TICK);
-        run(&mut governor, 0.2, 10);
-        run(&mut governor, 2.0, 1);
-        run(&mut governor, 0.2, 10);
-        assert!(governor.complexity() == 10 && admits(&governor, 0));
+        let mut load_shedding = LoadShedding::new(10, true, TICK);
+        run(&mut load_shedding, 0.2, 10);
+        run(&mut load_shedding, 2.0, 1);
+        run(&mut load_shedding, 0.2, 10);
+        assert!(load_shedding.complexity() == 10 && admits(&load_shedding, 0));
     }
 
     #[test]
     fn calls_that_have_not_begun_to_cost_are_counted() {
-        let mut governor = LoadShedding::new(3, true, TICK);
-        run(&mut governor, 0.3, 50);
-        assert!(admits(&governor, 400));
-        assert!(!admits(&governor, 600));
+        let mut load_shedding = LoadShedding::new(3, true, TICK);
+        run(&mut load_shedding, 0.3, 50);
+        assert!(admits(&load_shedding, 400));
+        assert!(!admits(&load_shedding, 600));
     }
 
     #[test]
     fn a_rush_is_held_to_what_the_lowest_complexity_can_do() {
-        let mut governor = LoadShedding::new(5, true, TICK);
-        run(&mut governor, 0.3, 50);
-        assert!(governor.complexity() == 5 && admits(&governor, 600));
-        assert!(!admits(&governor, 700));
+        let mut load_shedding = LoadShedding::new(5, true, TICK);
+        run(&mut load_shedding, 0.3, 50);
+        assert!(load_shedding.complexity() == 5 && admits(&load_shedding, 600));
+        assert!(!admits(&load_shedding, 700));
     }
 
     #[test]
     fn dear_ticks_here_and_there_turn_nobody_away() {
-        let mut governor = LoadShedding::new(10, true, TICK);
+        let mut load_shedding = LoadShedding::new(10, true, TICK);
         for tick in 0..100 {
-            governor.ticked(TICK.mul_f64(if tick % 5 == 4 { 0.6 } else { 0.2 }), now(200));
-            assert!(admits(&governor, 700), "tick {tick}");
+            load_shedding.ticked(TICK.mul_f64(if tick % 5 == 4 { 0.6 } else { 0.2 }), now(200));
+            assert!(admits(&load_shedding, 700), "tick {tick}");
         }
-        assert_eq!(governor.complexity(), 10);
+        assert_eq!(load_shedding.complexity(), 10);
     }
 
     #[test]
     fn after_a_step_down_what_a_call_costs_is_measured_anew() {
-        let mut governor = LoadShedding::new(5, true, TICK);
-        while governor.complexity() == 5 {
-            run(&mut governor, 0.7, 1);
+        let mut load_shedding = LoadShedding::new(5, true, TICK);
+        while load_shedding.complexity() == 5 {
+            run(&mut load_shedding, 0.7, 1);
         }
-        run(&mut governor, 0.35, 10);
-        assert!(governor.complexity() == 3 && admits(&governor, 400));
+        run(&mut load_shedding, 0.35, 10);
+        assert!(load_shedding.complexity() == 3 && admits(&load_shedding, 400));
     }
 
     #[test]
     fn the_load_of_a_dearer_complexity_turns_nobody_away() {
-        let mut governor = LoadShedding::new(10, true, TICK);
+        let mut load_shedding = LoadShedding::new(10, true, TICK);
         for (complexity, share) in [(10, 0.8), (5, 0.65), (3, 0.4)] {
             for _ in 0..20 {
-                if governor.complexity() == complexity {
-                    governor.ticked(TICK.mul_f64(share), now(400));
-                    assert!(admits(&governor, 550), "{complexity}");
+                if load_shedding.complexity() == complexity {
+                    load_shedding.ticked(TICK.mul_f64(share), now(400));
+                    assert!(admits(&load_shedding, 550), "{complexity}");
                 }
             }
         }
-        assert_eq!(governor.complexity(), 3);
-        assert!(!admits(&governor, 900));
+        assert_eq!(load_shedding.complexity(), 3);
+        assert!(!admits(&load_shedding, 900));
     }
 
     #[test]
     fn without_adapting_the_complexity_stays() {
-        let mut governor = LoadShedding::new(10, false, TICK);
-        run(&mut governor, 0.9, 100);
-        assert_eq!(governor.complexity(), 10);
-        assert!(!admits(&governor, 0));
+        let mut load_shedding = LoadShedding::new(10, false, TICK);
+        run(&mut load_shedding, 0.9, 100);
+        assert_eq!(load_shedding.complexity(), 10);
+        assert!(!admits(&load_shedding, 0));
     }
 
     #[test]
     fn at_the_lowest_complexity_new_calls_are_encoded_later_before_any_is_refused() {
-        let mut governor = LoadShedding::new(10, true, TICK);
+        let mut load_shedding = LoadShedding::new(10, true, TICK);
         let mut seen = vec![(10, Admission::Now)];
         for share in [0.65, 0.65, 0.66, 0.72, 0.8, 0.9] {
             for _ in 0..30 {
-                governor.ticked(TICK.mul_f64(share), now(60));
-                let next = (governor.complexity(), governor.admits(now(0), true));
+                load_shedding.ticked(TICK.mul_f64(share), now(60));
+                let next = (load_shedding.complexity(), load_shedding.admits(now(0), true));
                 if *seen.last().unwrap() != next {
                     seen.push(next);
                 }
@@ -386,15 +386,15 @@ mod tests {
             (3, Admission::Refused),
         ];
         assert_eq!(seen, expected);
-        assert_eq!(governor.admits(now(0), false), Admission::Refused);
+        assert_eq!(load_shedding.admits(now(0), false), Admission::Refused);
     }
 
     #[test]
     fn what_spills_or_refuses_does_so_until_the_load_is_well_below() {
-        let mut governor = LoadShedding::new(3, true, TICK);
+        let mut load_shedding = LoadShedding::new(3, true, TICK);
         let mut after = |share: f64| {
-            run(&mut governor, share, 30);
-            [true, false].map(|may_spill| governor.admits(now(0), may_spill))
+            run(&mut load_shedding, share, 30);
+            [true, false].map(|may_spill| load_shedding.admits(now(0), may_spill))
         };
         use Admission::{Later, Now, Refused};
         assert_eq!(after(0.69), [Now, Now]);
@@ -410,16 +410,16 @@ mod tests {
 
     #[test]
     fn the_room_is_what_would_be_admitted() {
-        let mut governor = LoadShedding::new(3, true, TICK);
-        assert_eq!(governor.room(now(10), true), usize::MAX, "nothing is known of a call's cost");
+        let mut load_shedding = LoadShedding::new(3, true, TICK);
+        assert_eq!(load_shedding.room(now(10), true), usize::MAX, "nothing is known of a call's cost");
         for share in [0.3, 0.72, 0.8, 0.9, 0.78, 0.5] {
-            run(&mut governor, share, 30);
+            run(&mut load_shedding, share, 30);
             for may_spill in [false, true] {
                 let mut calls = now(200);
-                let room = governor.room(calls, may_spill);
+                let room = load_shedding.room(calls, may_spill);
                 let mut admitted = 0;
                 loop {
-                    match governor.admits(calls, may_spill) {
+                    match load_shedding.admits(calls, may_spill) {
                         Admission::Now => calls.now += 1,
                         Admission::Later => calls.later += 1,
                         Admission::Refused => break,
@@ -434,25 +434,25 @@ mod tests {
 
     #[test]
     fn one_dear_tick_spills_nothing() {
-        let mut governor = LoadShedding::new(3, true, TICK);
-        run(&mut governor, 0.4, 20);
-        run(&mut governor, 1.0, 1);
-        assert_eq!(governor.admits(now(0), true), Admission::Now);
+        let mut load_shedding = LoadShedding::new(3, true, TICK);
+        run(&mut load_shedding, 0.4, 20);
+        run(&mut load_shedding, 1.0, 1);
+        assert_eq!(load_shedding.admits(now(0), true), Admission::Now);
     }
 
     #[test]
     fn a_rush_is_split_by_what_calls_will_cost() {
-        let mut governor = LoadShedding::new(3, true, TICK);
-        run(&mut governor, 0.3, 50);
+        let mut load_shedding = LoadShedding::new(3, true, TICK);
+        run(&mut load_shedding, 0.3, 50);
         // 0.0015 of a tick each: 466 at once reach the share from which calls spill.
         let mut calls = Calls::default();
         let refused = loop {
-            match governor.admits(calls, true) {
+            match load_shedding.admits(calls, true) {
                 Admission::Now => calls.now += 1,
                 Admission::Later => calls.later += 1,
                 Admission::Refused => break calls,
             }
-            assert!(calls.later == 0 || governor.admits(calls, true) != Admission::Now, "{calls:?}");
+            assert!(calls.later == 0 || load_shedding.admits(calls, true) != Admission::Now, "{calls:?}");
         };
         assert_eq!(refused.now, 466);
         // Those will give way, so that there is room for what all cost that are encoded later.
@@ -460,49 +460,49 @@ mod tests {
         // Their cost is told apart once they are there: what a call costs stays what it was.
         let share = 0.0015 * (466.0 + 200.0 * LATER_SHARE);
         for _ in 0..100 {
-            governor.ticked(TICK.mul_f64(share), Calls { now: 466, later: 200 });
+            load_shedding.ticked(TICK.mul_f64(share), Calls { now: 466, later: 200 });
         }
-        assert_eq!(governor.admits(Calls { now: 466, later: 200 }, true), Admission::Later);
-        assert_eq!(governor.admits(Calls { now: 466, later: 400 }, true), Admission::Later);
-        assert_eq!(governor.admits(Calls { now: 466, later: 400 }, false), Admission::Refused);
-        assert_eq!(governor.admits(Calls { now: 466, later: 1_200 }, true), Admission::Refused);
+        assert_eq!(load_shedding.admits(Calls { now: 466, later: 200 }, true), Admission::Later);
+        assert_eq!(load_shedding.admits(Calls { now: 466, later: 400 }, true), Admission::Later);
+        assert_eq!(load_shedding.admits(Calls { now: 466, later: 400 }, false), Admission::Refused);
+        assert_eq!(load_shedding.admits(Calls { now: 466, later: 1_200 }, true), Admission::Refused);
     }
 
     #[test]
     fn calls_in_progress_give_way_to_a_rush_and_no_further_than_they_must() {
-        let mut governor = LoadShedding::new(3, true, TICK);
-        run(&mut governor, 0.3, 50);
-        assert_eq!(governor.gives_way(now(400)), 0);
+        let mut load_shedding = LoadShedding::new(3, true, TICK);
+        run(&mut load_shedding, 0.3, 50);
+        assert_eq!(load_shedding.gives_way(now(400)), 0);
         // 0.0015 of a tick each: 600 take 0.9 of it, and each that gives way saves 0.65 of its own.
-        let wanted = governor.gives_way(now(600));
+        let wanted = load_shedding.gives_way(now(600));
         assert_eq!(wanted, 308);
-        governor.gave_way(wanted);
-        assert_eq!(governor.gives_way(Calls { now: 600 - wanted, later: wanted }), 0);
-        assert_eq!(governor.gives_way(Calls { now: 100, later: 2_000 }), 100, "no more than there are");
+        load_shedding.gave_way(wanted);
+        assert_eq!(load_shedding.gives_way(Calls { now: 600 - wanted, later: wanted }), 0);
+        assert_eq!(load_shedding.gives_way(Calls { now: 100, later: 2_000 }), 100, "no more than there are");
     }
 
     #[test]
     fn what_calls_cost_more_than_was_believed_shows_in_the_load_and_again_only_after_a_while() {
-        let mut governor = LoadShedding::new(3, true, TICK);
-        run(&mut governor, 0.3, 50);
-        run(&mut governor, 0.8, 10);
-        let wanted = governor.gives_way(now(200));
+        let mut load_shedding = LoadShedding::new(3, true, TICK);
+        run(&mut load_shedding, 0.3, 50);
+        run(&mut load_shedding, 0.8, 10);
+        let wanted = load_shedding.gives_way(now(200));
         assert!(wanted > 50, "{wanted}");
-        governor.gave_way(wanted);
-        run(&mut governor, 0.8, 4);
-        assert_eq!(governor.gives_way(now(200 - wanted)), 0, "what gave way has not shown yet");
-        run(&mut governor, 0.8, 1);
-        assert!(governor.gives_way(now(200 - wanted)) > 0);
+        load_shedding.gave_way(wanted);
+        run(&mut load_shedding, 0.8, 4);
+        assert_eq!(load_shedding.gives_way(now(200 - wanted)), 0, "what gave way has not shown yet");
+        run(&mut load_shedding, 0.8, 1);
+        assert!(load_shedding.gives_way(now(200 - wanted)) > 0);
     }
 
     #[test]
     fn while_calls_can_give_way_a_full_tick_refuses_nobody() {
-        let mut governor = LoadShedding::new(3, true, TICK);
+        let mut load_shedding = LoadShedding::new(3, true, TICK);
         for _ in 0..50 {
-            governor.ticked(TICK.mul_f64(0.9), now(800));
+            load_shedding.ticked(TICK.mul_f64(0.9), now(800));
         }
-        assert_eq!(governor.admits(now(800), true), Admission::Later);
-        assert_eq!(governor.admits(now(800), false), Admission::Refused);
-        assert_eq!(governor.admits(Calls { now: 0, later: 2_400 }, true), Admission::Refused);
+        assert_eq!(load_shedding.admits(now(800), true), Admission::Later);
+        assert_eq!(load_shedding.admits(now(800), false), Admission::Refused);
+        assert_eq!(load_shedding.admits(Calls { now: 0, later: 2_400 }, true), Admission::Refused);
     }
 }

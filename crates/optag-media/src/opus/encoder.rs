@@ -1,10 +1,9 @@
-//! Opus for one stream. In: 20 ms frames. Out: the noun `OpusPacket`. Silence costs two calls of
-//! the library, which end the sound before it, and one before the next sound; between, a packet of
-//! steady silence is copied. Steady background costs one now and then; between, packets of it are
-//! sent again (`media::replay`).
+//! Opus encoding of one stream. In: 20 ms frames. Out: packets. A silence costs two calls of the library after
+//! the sound before it, and one before the next sound; in between, a packet of steady silence is copied. Steady
+//! background is encoded now and then; in between, its packets are repeated (`opus::noise_reuse`).
 //!
-//! Never writes packets of a table-of-contents byte alone, nor switches to CELT silence: some
-//! decoders play stale audio for the first and stop at the second.
+//! Packets are never just the table-of-contents byte, and silence is never CELT: some decoders play stale audio
+//! for the first and stop at the second.
 
 use std::sync::OnceLock;
 
@@ -73,7 +72,7 @@ pub struct Encoder {
     steady: bool,
     /// Silent frames that were coded since the last sound, to end it and to settle.
     silent_frames: u32,
-    replay: NoiseReuse,
+    reuse: NoiseReuse,
     counts: EncodeCounts,
 }
 
@@ -111,7 +110,7 @@ impl Encoder {
             last_silence: None,
             steady: false,
             silent_frames: 0,
-            replay: NoiseReuse::default(),
+            reuse: NoiseReuse::default(),
             counts: EncodeCounts::default(),
         }
     }
@@ -142,8 +141,8 @@ impl Encoder {
         self.last_silence = None;
         self.steady = false;
         self.silent_frames = 0;
-        if sound == Sound::NoiseClassifier
-            && let Some(packet) = self.replay.next()
+        if sound == Sound::Background
+            && let Some(packet) = self.reuse.next()
         {
             self.packet[..packet.len()].copy_from_slice(packet);
             self.counts.repeated += 1;
@@ -152,8 +151,8 @@ impl Encoder {
         }
         let length = self.call(frame, self.complexity_of(loudness));
         match sound {
-            Sound::Talk => self.replay.forget(),
-            Sound::Calm | Sound::NoiseClassifier => self.replay.remember(&self.packet[..length]),
+            Sound::Talk => self.reuse.forget(),
+            Sound::Calm | Sound::Background => self.reuse.remember(&self.packet[..length]),
         }
         &self.packet[..length]
     }
@@ -163,7 +162,7 @@ impl Encoder {
     /// the next call and never shorter than 2 bytes.
     pub fn silence(&mut self, sound_follows: bool) -> &[u8] {
         self.next_loudness = Loudness::Loud;
-        self.replay.forget();
+        self.reuse.forget();
         let known = steady_silence(self.packet[0]).filter(|_| self.silent_frames >= FLUSH_FRAMES);
         match known {
             None => self.settle(),

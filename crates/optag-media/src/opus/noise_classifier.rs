@@ -66,7 +66,7 @@ pub enum Sound {
     /// Steady for a while, but not long enough to be certain.
     Calm,
     /// Steady background.
-    NoiseClassifier,
+    Background,
 }
 
 /// Loudness of a frame relative to the talk around it, which determines how well it must be encoded.
@@ -164,11 +164,11 @@ impl NoiseClassifier {
         let sound = if self.missed > 0 || !self.is_steady(CALM_FRAMES) {
             Sound::Talk
         } else if self.is_steady(STEADY_FRAMES) && !self.hums() {
-            Sound::NoiseClassifier
+            Sound::Background
         } else {
             Sound::Calm
         };
-        if sound != Sound::NoiseClassifier {
+        if sound != Sound::Background {
             self.loudest *= FORGET;
         }
         sound
@@ -303,9 +303,9 @@ mod tests {
             _ => noise(n, 100.0),
         });
         let sounds = sounds(frames);
-        assert!(sounds[20..60 + 15].iter().all(|sound| *sound != Sound::NoiseClassifier), "{sounds:?}");
+        assert!(sounds[20..60 + 15].iter().all(|sound| *sound != Sound::Background), "{sounds:?}");
         assert!(
-            sounds[82..90].iter().filter(|sound| **sound == Sound::NoiseClassifier).count() >= 6,
+            sounds[82..90].iter().filter(|sound| **sound == Sound::Background).count() >= 6,
             "{sounds:?}"
         );
         assert_eq!(sounds[90], Sound::Talk, "the onset itself is heard three frames before it is coded");
@@ -355,7 +355,7 @@ mod tests {
                 |i: u32| (f64::from(n * 160 + i) / 8_000.0 * 180.0 * std::f64::consts::TAU).sin() * 80.0;
             (0..160).map(wave).zip(noise(n, 10.0)).map(|(wave, noise)| wave as i16 + noise).collect()
         };
-        assert!(sounds((0..200).map(hum)).iter().all(|sound| *sound != Sound::NoiseClassifier));
+        assert!(sounds((0..200).map(hum)).iter().all(|sound| *sound != Sound::Background));
     }
 
     #[test]
@@ -364,11 +364,11 @@ mod tests {
         for n in 0..40 {
             judge.hear(&noise(n, 50.0));
         }
-        assert_eq!(judge.judge(), Sound::NoiseClassifier);
+        assert_eq!(judge.judge(), Sound::Background);
         judge.miss();
         assert_eq!(judge.judge(), Sound::Talk);
         judge.hear(&noise(41, 50.0));
-        assert_eq!(judge.judge(), Sound::NoiseClassifier);
+        assert_eq!(judge.judge(), Sound::Background);
         (0..10).for_each(|_| judge.miss());
         judge.hear(&noise(52, 50.0));
         assert_eq!(judge.judge(), Sound::Talk);

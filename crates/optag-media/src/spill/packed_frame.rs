@@ -36,7 +36,7 @@ const PLAIN: u32 = 15;
 const ORDER: usize = 8;
 const WIDE_ORDER: usize = 12;
 
-const SOUNDS: [Sound; 3] = [Sound::Talk, Sound::Calm, Sound::NoiseClassifier];
+const SOUNDS: [Sound; 3] = [Sound::Talk, Sound::Calm, Sound::Background];
 const LOUDNESSES: [Loudness; 3] = [Loudness::Loud, Loudness::Soft, Loudness::Masked];
 
 /// What an encoder is given for a frame.
