@@ -285,6 +285,32 @@ impl Cases {
         Err(CaseError::Changed)
     }
 
+    /// Notes a link that was made for a recording of a case, whatever was done before; returns the hash of the link that it
+    /// replaces.
+    ///
+    /// Errors: the case is closed or has no such recording any more; not durable.
+    pub async fn note_link(
+        &self,
+        number: &CaseNumber,
+        recording: CallId,
+        made: Done,
+    ) -> Result<Option<String>, CaseError> {
+        for _ in 0..TRIES {
+            let Some(mut case) = self.get(number).await? else { return Err(CaseError::Changed) };
+            let state = case.state;
+            let chosen = case.content.as_mut().map(|content| &mut content.chosen);
+            let one = chosen.and_then(|all| all.iter_mut().find(|one| one.id == recording));
+            let Some(one) = one else { return Err(CaseError::NotNow(state)) };
+            let replaced = one.result.replace(made.clone()).and_then(|done| done.link);
+            let from = case.row.revision;
+            case.row.revision = from + 1;
+            if self.index.put_case(&case.into_row()?, from).await? {
+                return Ok(replaced);
+            }
+        }
+        Err(CaseError::Changed)
+    }
+
     /// How many cases are not closed, and how many of them are overdue.
     ///
     /// Errors: they cannot be read.

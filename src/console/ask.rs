@@ -9,6 +9,7 @@ use axum::http::header::{
 };
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use axum::response::Response;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tower::ServiceExt;
@@ -134,6 +135,34 @@ impl Asking {
         self.send(method, address, Some(key), body).await
     }
 
+    /// A file or a document of the API, for the browser, as it comes. With a key: a change.
+    ///
+    /// Errors: what the API refuses.
+    pub(super) async fn pass_on(
+        &self,
+        method: Method,
+        address: &str,
+        key: Option<&str>,
+        body: Option<&serde_json::Value>,
+    ) -> Result<Response, Failure> {
+        let key = key.map(|key| HeaderValue::try_from(key).unwrap_or(HeaderValue::from_static("")));
+        let answer = self.answer(method, address, key, body).await?;
+        if answer.status().is_success() {
+            Ok(answer)
+        } else {
+            whole(answer).await.and(Err(Failure::unreadable()))
+        }
+    }
+
+    /// Sends a text that changes nothing.
+    ///
+    /// Errors: what the API refuses.
+    pub(super) async fn post_text<T: DeserializeOwned>(&self, path: &str, text: &str) -> Result<T, Failure> {
+        let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+        let sent = Some((kind, Body::from(text.to_owned())));
+        read(&whole(self.begin(Method::POST, path, None, sent).await?).await?)
+    }
+
     async fn send(
         &self,
         method: Method,
@@ -141,24 +170,52 @@ impl Asking {
         key: Option<HeaderValue>,
         body: Option<&serde_json::Value>,
     ) -> Result<Answer, Failure> {
+        whole(self.answer(method, address, key, body).await?).await
+    }
+
+    async fn answer(
+        &self,
+        method: Method,
+        address: &str,
+        key: Option<HeaderValue>,
+        body: Option<&serde_json::Value>,
+    ) -> Result<Response, Failure> {
+        let json = HeaderValue::from_static("application/json");
+        self.begin(method, address, key, body.map(|body| (json, Body::from(body.to_string())))).await
+    }
+
+    /// Sends a request with a body of a media type.
+    async fn begin(
+        &self,
+        method: Method,
+        address: &str,
+        key: Option<HeaderValue>,
+        body: Option<(HeaderValue, Body)>,
+    ) -> Result<Response, Failure> {
         let mut request = Request::builder().method(method).uri(address);
+        let (kind, body) = body.map_or_else(|| (None, Body::empty()), |(kind, body)| (Some(kind), body));
         if let Some(headers) = request.headers_mut() {
             headers.extend(self.headers.clone());
             headers.extend(key.map(|key| (CHANGE, key)));
-            headers.extend(body.map(|_| (CONTENT_TYPE, HeaderValue::from_static("application/json"))));
+            headers.extend(kind.map(|kind| (CONTENT_TYPE, kind)));
         }
         if let (Some(peer), Some(extensions)) = (self.peer, request.extensions_mut()) {
             extensions.insert(peer);
         }
-        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
         let request = request.body(body).map_err(|_| Failure::unreadable())?;
-        let answer = self.api.clone().oneshot(request).await.map_err(|_| Failure::unreadable())?;
-        let (head, body) = answer.into_parts();
-        let bytes = to_bytes(body, ANSWER_BYTES).await.map_err(|_| Failure::unreadable())?;
-        match head.status.is_success() {
-            true => Ok(Answer { headers: head.headers, bytes }),
-            false => Err(failure(head.status, &bytes)),
-        }
+        self.api.clone().oneshot(request).await.map_err(|_| Failure::unreadable())
+    }
+}
+
+/// All of an answer.
+///
+/// Errors: it is no success.
+async fn whole(answer: Response) -> Result<Answer, Failure> {
+    let (head, body) = answer.into_parts();
+    let bytes = to_bytes(body, ANSWER_BYTES).await.map_err(|_| Failure::unreadable())?;
+    match head.status.is_success() {
+        true => Ok(Answer { headers: head.headers, bytes }),
+        false => Err(failure(head.status, &bytes)),
     }
 }
 

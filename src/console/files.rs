@@ -22,12 +22,9 @@ pub(super) const FILES: &[File] = &[
     ("/console/style.css", STYLE, include_str!("assets/style.css")),
     ("/console/icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
     ("/console/player.js", SCRIPT, include_str!("assets/player.js")),
-    ("/console/main.js", SCRIPT, include_str!("assets/main.js")),
-    ("/console/api.js", SCRIPT, include_str!("assets/api.js")),
-    ("/console/texts.js", SCRIPT, include_str!("assets/texts.js")),
+    ("/console/forms.js", SCRIPT, include_str!("assets/forms.js")),
+    ("/console/verify.js", SCRIPT, include_str!("assets/verify.js")),
     ("/console/live.js", SCRIPT, include_str!("assets/live.js")),
-    ("/console/recordings.js", SCRIPT, include_str!("assets/recordings.js")),
-    ("/console/requests.js", SCRIPT, include_str!("assets/requests.js")),
 ];
 
 /// By which a browser knows whether it has this version.

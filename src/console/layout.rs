@@ -33,6 +33,7 @@ pub(super) fn page(shell: &Shell<'_>, title: &str, scripts: &[&str], content: &M
                 title { (title) " – optag" }
                 link rel="icon" href="/console/icon.svg" type="image/svg+xml";
                 link rel="stylesheet" href="/console/style.css";
+                script type="module" src="/console/forms.js" {}
                 @for script in scripts { script type="module" src={ "/console/" (script) ".js" } {} }
             }
             body {

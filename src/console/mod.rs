@@ -31,6 +31,7 @@
 
 mod ask;
 mod calls;
+mod cases;
 mod choices;
 mod departments;
 mod errors;
@@ -39,7 +40,6 @@ mod frame;
 mod home;
 mod layout;
 mod me;
-mod mounted;
 mod navigation;
 mod parts;
 mod recording;
@@ -47,6 +47,7 @@ mod recordings;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod verify;
 mod wanted;
 mod when;
 
@@ -55,7 +56,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::{from_fn, map_response};
-use axum::response::Response;
+use axum::response::{Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Router, extract::DefaultBodyLimit};
 
@@ -81,7 +82,12 @@ fn routes() -> Router<Api> {
         .route("/choose", post(choices::choose))
         .route("/recordings", get(recordings::list))
         .route("/recordings/{id}", get(recording::show))
-        .route("/requests", get(mounted::requests))
+        .route("/recordings/{id}/erase", get(recording::ask_erase).post(recording::erase))
+        .route("/recordings/{id}/erased", get(recording::erased))
+        // The page of an earlier version.
+        .route("/requests", get(|| async { Redirect::permanent("/cases") }))
+        .merge(cases::routes())
+        .route("/verify", get(verify::ask).post(verify::verify))
         .route("/calls", get(calls::list))
         .route("/calls/part", get(calls::part))
         .route("/calls/answer", post(calls::answer_by_name))
@@ -94,7 +100,12 @@ fn routes() -> Router<Api> {
 
 /// Adds what a browser must know of a page; a page is never kept.
 async fn with_headers(mut answer: Response) -> Response {
+    // A document of the API, such as a letter, has a policy of its own.
+    let own = answer.headers_mut().remove(CONTENT_SECURITY_POLICY);
     page_headers(answer.headers_mut());
+    if let Some(own) = own {
+        answer.headers_mut().insert(CONTENT_SECURITY_POLICY, own);
+    }
     answer
 }
 
@@ -107,5 +118,7 @@ fn page_headers(headers: &mut HeaderMap) {
         (CACHE_CONTROL, "no-store"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     ];
-    headers.extend(all.map(|(name, value)| (name, HeaderValue::from_static(value))));
+    for (name, value) in all {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
 }

@@ -16,8 +16,8 @@ pub(super) struct Entry {
 /// The main pages, in their order.
 pub(super) const ENTRIES: &[Entry] = &[
     Entry { path: "/recordings", text: |text| text.recordings, needs: &["listen"] },
-    Entry { path: "/requests", text: |text| text.requests, needs: &["erase", "export"] },
     Entry { path: "/calls", text: |text| text.calls, needs: &["see_calls"] },
+    Entry { path: "/cases", text: |text| text.requests, needs: &["cases", "audit"] },
 ];
 
 /// The main pages of somebody.

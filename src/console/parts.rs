@@ -38,6 +38,40 @@ pub(super) fn field(id: &str, label: &str, wrong: Option<&str>, control: &Markup
     }
 }
 
+/// A line of text in a form; the first that is wrong gets the focus.
+pub(super) fn input(id: &str, kind: &str, value: &str, wrong: Option<&str>) -> Markup {
+    html! {
+        input type=(kind) id=(id) name=(id) value=(value) maxlength=[(kind == "text").then_some("200")] autocomplete="off"
+            autofocus[wrong.is_some()] aria-invalid=[wrong.map(|_| "true")] aria-describedby=[wrong_id(id, wrong)];
+    }
+}
+
+/// Several lines of text in a form.
+pub(super) fn lines(id: &str, value: &str, wrong: Option<&str>) -> Markup {
+    html! {
+        textarea id=(id) name=(id) rows="3" cols="50" maxlength="2000" autocomplete="off"
+            autofocus[wrong.is_some()] aria-invalid=[wrong.map(|_| "true")] aria-describedby=[wrong_id(id, wrong)] { (value) }
+    }
+}
+
+/// One of several values in a form; the first of them is none where `nothing` names it.
+pub(super) fn select(
+    id: &str,
+    nothing: Option<&str>,
+    values: &[(&str, &str)],
+    chosen: &str,
+    wrong: Option<&str>,
+) -> Markup {
+    html! {
+        select id=(id) name=(id) autofocus[wrong.is_some()] aria-invalid=[wrong.map(|_| "true")]
+            aria-describedby=[wrong_id(id, wrong)]
+        {
+            @if let Some(nothing) = nothing { option value="" { (nothing) } }
+            @for (value, name) in values { option value=(value) selected[*value == chosen] { (name) } }
+        }
+    }
+}
+
 /// The id of what is said of a wrong field.
 pub(super) fn wrong_id(id: &str, wrong: Option<&str>) -> Option<String> {
     wrong.map(|_| format!("{id}-wrong"))

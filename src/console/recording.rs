@@ -2,6 +2,7 @@
 
 mod accesses;
 mod consent;
+mod erase;
 mod player;
 mod texts;
 
@@ -18,8 +19,9 @@ use super::parts::{length, name};
 use super::recordings::purpose;
 use accesses::Access;
 use consent::Consent;
+pub(super) use erase::{ask as ask_erase, erase, erased};
 use player::{Gap, Lane};
-pub(super) use texts::RecordingTexts;
+pub(super) use texts::{EraseTexts, RecordingTexts};
 
 /// What the page's address says besides the recording.
 #[derive(Default, Deserialize)]
@@ -79,6 +81,9 @@ pub(super) async fn show(frame: Frame, Path(id): Path<String>, Query(given): Que
                 section { h2 { (text.facts) } (facts(&frame, text, &detail, &departments, &stated)) }
                 section { h2 { (text.consent) } (consent::list(&frame, text, &detail.consent, &departments)) }
                 section { h2 { (text.missing) } (player::gaps(text, &detail)) }
+                @if frame.me.may("erase") {
+                    p { a.button href={ "/recordings/" (detail.id) "/erase" } { (EraseTexts::of(frame.language).ask) } }
+                }
             }
             section {
                 h2 { (text.who_listened) }

@@ -48,6 +48,19 @@ impl Browser {
         browser
     }
 
+    /// Another browser at the same recorder, in which somebody with this role is signed in.
+    pub(super) async fn another(&self, role: Role) -> Self {
+        let mut other = Self {
+            api: self.api.clone(),
+            router: self.router.clone(),
+            cookies: Vec::new(),
+            extra: Vec::new(),
+        };
+        let secret = self.api.tokens.create(&NewToken::of(role.name(), role)).await.unwrap();
+        assert_eq!(other.post("/sign-in", &format!("secret={secret}")).await.status, 303);
+        other
+    }
+
     pub(super) async fn get(&mut self, path: &str) -> Answer {
         self.send(Method::GET, path, None).await
     }
@@ -91,6 +104,12 @@ impl Browser {
     }
 }
 
+/// The key in the forms of a page.
+pub(super) fn key(page: &str) -> String {
+    let (_, rest) = page.split_once("name=\"key\" value=\"").unwrap();
+    rest.split('"').next().unwrap().to_owned()
+}
+
 pub(super) fn text(answer: &Answer) -> String {
     String::from_utf8(answer.bytes.to_vec()).unwrap()
 }
@@ -109,7 +128,7 @@ async fn who_is_not_signed_in_gets_the_form_and_afterwards_the_page_that_was_wan
 #[tokio::test]
 async fn each_role_is_led_to_its_own_pages() {
     for (role, first) in
-        [(Role::Listener, "/recordings"), (Role::Contact, "/requests"), (Role::Supervisor, "/calls")]
+        [(Role::Listener, "/recordings"), (Role::Contact, "/cases"), (Role::Supervisor, "/calls")]
     {
         let mut browser = Browser::of(role).await;
         assert_eq!(browser.get("/").await.header("location"), first, "{}", role.name());
@@ -236,24 +255,12 @@ async fn files_are_sent_once_a_version() {
     assert_eq!(get(first.headers()["etag"].to_str().unwrap()).await.status(), 304);
 }
 
-#[test]
-fn the_texts_of_mounted_pages_are_there_in_both_languages() {
-    let texts = include_str!("assets/texts.js");
-    let keys = |language: &str| -> Vec<&str> {
-        let (_, rest) = texts.split_once(&format!("export const {language} = {{")).unwrap();
-        let (block, _) = rest.split_once("\n};").unwrap();
-        block.lines().filter_map(|line| line.trim().split_once(": ").map(|(key, _)| key)).collect()
-    };
-    assert_eq!(keys("en"), keys("da"));
-}
-
 #[tokio::test]
 async fn a_change_needs_the_key_of_a_form_of_ours() {
     let mut browser = Browser::of(Role::Supervisor).await;
     let place = format!("/calls/{}/pause", crate::http::fakes::id());
     let page = browser.page(&place).await;
-    let (_, rest) = page.split_once("name=\"key\" value=\"").unwrap();
-    let key = rest.split('"').next().unwrap().to_owned();
+    let key = key(&page);
     for form in ["reason=x".to_owned(), "reason=x&key=other".to_owned()] {
         assert_eq!(browser.post(&place, &form).await.status, 403, "{form}");
     }

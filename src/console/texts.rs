@@ -49,7 +49,6 @@ texts! {
         detail: "Details", "Detaljer (på engelsk)";
         no_pages: "No pages", "Ingen sider";
         no_pages_for: "There are no pages for your roles:", "Der er ingen sider til dine roller:";
-        needs_script: "This page needs JavaScript.", "Siden kræver JavaScript.";
         signed_out: "You are signed out", "Du er logget ud";
         signed_out_help: "Sign in again to go on.", "Log ind igen for at fortsætte.";
         forbidden: "You do not have access", "Du har ikke adgang";
@@ -62,8 +61,8 @@ texts! {
         wrong_way_help: "It only takes a form of another page. Open that page and try again.",
             "Den modtager kun en formular fra en anden side. Åbn den side, og prøv igen.";
         conflict: "Not possible right now", "Ikke muligt lige nu";
-        conflict_help: "The recording is not ready yet, it is under a legal hold, or somebody else changed it. Open the page again.",
-            "Optagelsen er ikke klar endnu, den er beskyttet mod sletning, eller en anden har ændret den. Åbn siden igen.";
+        conflict_help: "It is not ready yet, it is under a legal hold, or somebody else changed it. Open the page again.",
+            "Det er ikke klar endnu, det er beskyttet mod sletning, eller en anden har ændret det. Åbn siden igen.";
         gone: "Erased", "Slettet";
         gone_help: "The recording was erased or its time is up. Nobody can listen to it any more.",
             "Optagelsen er slettet, eller dens frist er udløbet. Ingen kan længere høre den.";
@@ -95,15 +94,20 @@ pub(in crate::console) const fn own_name(language: Language) -> &'static str {
 mod tests {
     use super::*;
     use crate::console::calls::CallsTexts;
-    use crate::console::recording::RecordingTexts;
+    use crate::console::cases::{CasesTexts, HandingTexts, StepsTexts};
+    use crate::console::recording::{EraseTexts, RecordingTexts};
     use crate::console::recordings::RecordingsTexts;
+    use crate::console::verify::VerifyTexts;
 
     /// Texts that are the same word in both languages.
     const SAME: &[&str] = &["Administration", "Auto", "Balance", "Id", "Position"];
 
     #[test]
     fn every_text_is_there_in_both_languages() {
-        for table in [CallsTexts::ALL, FrameTexts::ALL, RecordingTexts::ALL, RecordingsTexts::ALL] {
+        let cases = [CasesTexts::ALL, HandingTexts::ALL, StepsTexts::ALL, EraseTexts::ALL];
+        let others =
+            [CallsTexts::ALL, FrameTexts::ALL, RecordingTexts::ALL, RecordingsTexts::ALL, VerifyTexts::ALL];
+        for table in cases.into_iter().chain(others) {
             for (key, english, danish) in table {
                 assert!(!english.trim().is_empty() && !danish.trim().is_empty(), "{key}");
                 assert!(english.trim() == *english && danish.trim() == *danish, "{key}");

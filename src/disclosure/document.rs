@@ -39,16 +39,17 @@ pub(super) fn text(title: &str, sections: &[Section]) -> String {
 pub(super) fn html(language: Language, title: &str, sections: &[Section]) -> String {
     let lang = if language == Language::Danish { "da" } else { "en" };
     let mut html = format!(
-        "<!doctype html>\n<html lang=\"{lang}\"><head><meta charset=\"utf-8\"><title>{0}</title>\n\
+        "<!doctype html>\n<html lang=\"{lang}\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{0}</title>\n\
          <style>body{{font:16px/1.5 sans-serif;max-width:44em;margin:2em auto;padding:0 1em}}\
-         h2{{font-size:1.1em;margin-bottom:.2em}}p{{margin:.2em 0}}</style></head><body>\n<h1>{0}</h1>\n",
+         h2{{font-size:1.1em;margin-bottom:.2em}}p{{margin:.2em 0}}</style></head><body><main>\n<h1>{0}</h1>\n",
         escape(title)
     );
     for (heading, lines) in sections {
         html.push_str(&format!("<h2>{}</h2>\n", escape(heading)));
         lines.iter().for_each(|line| html.push_str(&format!("<p>{}</p>\n", escape(line))));
     }
-    html.push_str("</body></html>\n");
+    html.push_str("</main></body></html>\n");
     html
 }
 

@@ -463,12 +463,13 @@ impl Requests for Fake {
 }
 
 /// The router on fakes.
+#[derive(Clone)]
 pub(crate) struct Api {
     pub fake: Arc<Fake>,
     pub tokens: Arc<Tokens>,
     pub users: Arc<Users>,
     pub router: Router,
-    _dir: tempfile::TempDir,
+    _dir: Arc<tempfile::TempDir>,
 }
 
 /// A response.
@@ -549,7 +550,7 @@ impl Api {
             learn_rtp_source,
             nodes: None,
         };
-        Self { fake, tokens, users, router: router(services, limits), _dir: dir }
+        Self { fake, tokens, users, router: router(services, limits), _dir: Arc::new(dir) }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

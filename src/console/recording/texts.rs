@@ -97,3 +97,22 @@ texts! {
         audited: "That you listen is noted, with the purpose", "Det registreres, at du lytter, med formålet";
     }
 }
+
+texts! {
+    /// Erasing a recording outside of a case.
+    EraseTexts {
+        ask: "Erase this recording …", "Slet denne optagelse …";
+        title: "Erase the recording", "Slet optagelsen";
+        help: "If a caller asks for it, open a case instead: it keeps the time limit and makes the letter.",
+            "Er det en borger, der beder om det, så opret en sag i stedet: Den holder styr på fristen og laver brevet.";
+        reason: "Reason, for the audit log", "Begrundelse, til loggen";
+        reason_wrong: "Write a reason of at most 200 characters.", "Skriv en begrundelse på højst 200 tegn.";
+        request: "Reference number, for the receipt (optional)", "Journalnummer, til kvitteringen (valgfrit)";
+        request_wrong: "Letters, digits and -_/. with a digit among them, no names.", "Bogstaver, cifre og -_/. med mindst ét ciffer, ingen navne.";
+        kept: "Nothing was erased: a legal hold keeps the recording, or the call is in progress.",
+            "Intet blev slettet: Optagelsen er beskyttet mod sletning, eller samtalen er i gang.";
+        cancel: "Cancel", "Annullér";
+        erased: "Erasure", "Sletning";
+        back: "To the recordings", "Til optagelserne";
+    }
+}

@@ -52,7 +52,8 @@ impl Form {
         match self.html {
             true => {
                 // Its own style, and nothing that runs or loads.
-                let policy = "default-src 'none'; style-src 'unsafe-inline'";
+                let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+                    frame-ancestors 'none'";
                 let head = [(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, policy)];
                 (head, html()).into_response()
             }

@@ -8,10 +8,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::carry_out::note;
-use super::reach::{audit_step, bound, failed, reach_case, reach_chosen};
-use crate::cases::case::{Case, Decision, Done, Outcome};
+use super::reach::{audit_step, bound, failed, number_of, reach_case, reach_chosen};
+use crate::cases::case::{Case, Decision, Done, Outcome, Told};
 use crate::cases::register::CaseError;
 use crate::cases::state::Step;
+use crate::disclosure::links::LinkError;
 use crate::disclosure::package::PASSPHRASE_CHARS;
 use crate::http::access::{Actor, Permission};
 use crate::http::audited::{AuditAction, Purpose};
@@ -22,7 +23,7 @@ use crate::http::recordings::{audit, unanswered};
 use crate::http::requests::candidates::criteria;
 use crate::http::requests::handout::{HandOutBody, HandedBy, Noted, package};
 use crate::http::requests::handout_links::{LinkAnswer, LinkBody, make_link, noting};
-use crate::http::requests::time_window::{self, TOLERANCE_MIN};
+use crate::http::requests::time_window::{self, TOLERANCE_MIN, TOLERANCE_MOST_MIN};
 use crate::http::requests::{CandidatePage, CandidateQuery, ErasurePreview};
 use crate::http::server::json::Body as JsonBody;
 use crate::http::server::params::Params;
@@ -30,6 +31,7 @@ use crate::http::services::Services;
 use crate::http::standing::Standing;
 use jiff::tz::TimeZone;
 use optag_core::id::{BadCallId, CallId};
+use optag_core::private::Private;
 
 /// Maximum number of candidates.
 const MOST: usize = 50;
@@ -52,9 +54,17 @@ fn allowed(case: &Case, step: Step) -> Result<(), Problem> {
     }
 }
 
-/// Recordings that the caller may mean, by what the case says, the most likely first. Nothing is played.
-#[utoipa::path(get, path = "/api/v1/cases/{case}/candidates", tag = "cases", params(("case" = String, Path)),
-    responses(
+/// Recordings that the caller may mean, by what the case says, the most likely first. With any of the parameters, by these
+/// alone. Nothing is played.
+#[utoipa::path(get, path = "/api/v1/cases/{case}/candidates", tag = "cases", params(
+    ("case" = String, Path),
+    ("number" = Option<String>, Query, description = "Instead of what was told: number called from"),
+    ("called_number" = Option<String>, Query, description = "Number called"),
+    ("name" = Option<String>, Query, description = "The caller's name"),
+    ("date" = Option<String>, Query, description = "Day of the call"),
+    ("time" = Option<String>, Query, description = "Time of day, with `date`"),
+    ("tolerance_min" = Option<i64>, Query, description = "How far off it may be, otherwise 15 minutes"),
+), responses(
     (status = 200, body = CandidatePage),
     (status = 404, body = Problem, content_type = "application/problem+json"),
     (status = 409, body = Problem, content_type = "application/problem+json"),
@@ -63,13 +73,17 @@ pub(crate) async fn candidates(
     State(services): State<Services>,
     Extension(actor): Extension<Actor>,
     Path(number): Path<String>,
-    params: Params,
+    mut params: Params,
 ) -> Result<Json<CandidatePage>, Problem> {
     actor.need(Permission::Cases)?;
+    let tried = tried(&mut params);
     params.finish()?;
     let case = reach_case(&services, &actor, &number).await?;
     allowed(&case, Step::Choose)?;
-    let told = case.content.clone().unwrap_or_default().told;
+    let told = match tried == Told::default() {
+        true => case.content.clone().unwrap_or_default().told,
+        false => tried,
+    };
     let zone = TimeZone::get(services.requests.time_zone()).unwrap_or(TimeZone::UTC);
     let tolerance = told.tolerance_min.unwrap_or(TOLERANCE_MIN);
     let window = told.date.and_then(|day| time_window::window(day, told.time, &zone, tolerance));
@@ -85,6 +99,27 @@ pub(crate) async fn candidates(
     let detail = format!("{}: {}", request(&case), criteria(&services, &query));
     audit(&services, &actor, AuditAction::Search, Some(Purpose::CallerRequest), None, Some(detail)).await?;
     services.requests.candidates(query).await.map(Json).map_err(unanswered)
+}
+
+/// What is looked for instead of what was told.
+fn tried(params: &mut Params) -> Told {
+    let tried = Told {
+        number: params.text("number").map(Private::new),
+        called_number: params.text("called_number").map(Private::new),
+        name: params.text("name").map(Private::new),
+        date: params.parsed("date", "a day such as 2026-11-24"),
+        time: params.parsed("time", "a time of day such as 14:30"),
+        tolerance_min: params.parsed("tolerance_min", "minutes"),
+        note: None,
+    };
+    if !(0..=TOLERANCE_MOST_MIN).contains(&tried.tolerance_min.unwrap_or(TOLERANCE_MIN)) {
+        params.wrong("tolerance_min", format!("0 to {TOLERANCE_MOST_MIN} is allowed"));
+    }
+    let something = tried.number.is_some() || tried.called_number.is_some() || tried.name.is_some();
+    if tried.date.is_none() && (tried.time.is_some() || (tried.tolerance_min.is_some() && !something)) {
+        params.wrong("date", "a time of day needs its day");
+    }
+    tried
 }
 
 /// What an erasure of the chosen recordings would delete.
@@ -232,10 +267,17 @@ pub(crate) async fn link(
     allowed(&case, Step::HandOut)?;
     withdraw_link(&services, &case, recording.id()).await?;
     let purpose = Some(Purpose::CallerRequest);
-    let number = Some(case.row.number.clone());
-    let (sha256, answer) = make_link(&services, &actor, recording, body, purpose, number).await?;
+    let number = number_of(&case)?;
+    let of_case = Some(number.to_string());
+    let (sha256, answer) = make_link(&services, &actor, recording, body, purpose, of_case).await?;
     let made = Done::new(Outcome::LinkOpen, services.clock.wall()).because(answer.expires_at.to_string());
-    note(&services, case, &[(recording.id(), Done { link: Some(sha256), ..made })]).await?;
+    let made = Done { link: Some(sha256.clone()), ..made };
+    // Of two links that are made at once the case knows the later one: no other one works.
+    let noted = services.cases.note_link(&number, recording.id(), made).await;
+    if let Some(worthless) = noted.as_ref().map_or(Some(&sha256), Option::as_ref) {
+        services.links.revoke(worthless).await.map_err(unread_links)?;
+    }
+    noted.map_err(failed)?;
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
@@ -272,6 +314,9 @@ pub(crate) async fn revoke_link(
 async fn withdraw_link(services: &Services, case: &Case, id: CallId) -> Result<bool, Problem> {
     let link = case.chosen(id).and_then(|one| one.result.as_ref()?.link.clone());
     let Some(link) = link else { return Ok(false) };
-    let unread = |_| Problem::unavailable("the links cannot be read or written now", 5);
-    services.links.revoke(&link).await.map_err(unread)
+    services.links.revoke(&link).await.map_err(unread_links)
+}
+
+fn unread_links(_: LinkError) -> Problem {
+    Problem::unavailable("the links cannot be read or written now", 5)
 }

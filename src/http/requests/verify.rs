@@ -12,6 +12,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+use serde::Serialize;
 
 use crate::http::problem::Problem;
 use crate::http::recordings::unanswered;
@@ -49,8 +50,18 @@ async fn hold_back(State(door): State<Door>, request: Request, next: Next) -> Re
     next.run(request).await
 }
 
+/// What is known of the receipts in a document.
+#[derive(Serialize)]
+struct Answer {
+    #[serde(flatten)]
+    verified: Verified,
+    /// Name of the time zone in which the installation's days are.
+    time_zone: String,
+}
+
 /// Verifies the receipts in a document.
-async fn verify(State(services): State<Services>, text: String) -> Result<Json<Verified>, Problem> {
+async fn verify(State(services): State<Services>, text: String) -> Result<Json<Answer>, Problem> {
     let none = || Problem::field("receipt", "there is no receipt in this text, or there are more than 100");
-    services.requests.verify(text).await.map_err(unanswered)?.map(Json).ok_or_else(none)
+    let verified = services.requests.verify(text).await.map_err(unanswered)?.ok_or_else(none)?;
+    Ok(Json(Answer { verified, time_zone: services.requests.time_zone().to_owned() }))
 }

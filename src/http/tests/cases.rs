@@ -295,6 +295,13 @@ async fn a_link_of_a_case_is_known_to_it_until_it_is_used_or_revoked() {
     let revoked = api.as_actor(case.actor.clone(), Method::DELETE, &path, None).await;
     assert_eq!((revoked.status.as_u16(), api.get(&second).await.status.as_u16()), (204, 404));
     assert_eq!(case.result().await["outcome"], "link_expired");
+    // Of several at once, one works; and one that is made after all is known to the case, which is not closed over it.
+    let several = futures::future::join_all((0..4).map(|_| link())).await;
+    let looks = futures::future::join_all(several.iter().map(|one| api.get(one))).await;
+    assert_eq!(looks.iter().filter(|look| look.status == 200).count(), 1, "{several:?}");
+    assert_eq!(case.result().await["outcome"], "link_open");
+    let revision = case.seen().await["revision"].clone();
+    assert_eq!(case.step("close", json!({"revision": revision})).await.0, 409);
     let third = link().await;
     assert_eq!(api.post(&third, &json!({})).await.status, 200);
     becomes(&case, "handed_out").await;
@@ -366,6 +373,25 @@ async fn candidates_of_a_case_are_of_its_department_and_a_receipt_is_what_was_si
     assert_eq!(found.json()["candidates"][0]["id"], id().to_string());
     let wanted = api.fake.wanted.lock().unwrap().pop().unwrap();
     assert_eq!(wanted.within, Departments::only(["demo"]));
+    assert!(wanted.name.is_some() && wanted.window.is_some());
+    // By something else, which the case does not say; the departments stay its own.
+    let look = async |query: &str| api.get(&case.path(&format!("candidates?{query}"))).await;
+    assert_eq!(look("called_number=1010").await.status, 200);
+    let wanted = api.fake.wanted.lock().unwrap().pop().unwrap();
+    assert_eq!((wanted.name, wanted.number, wanted.window), (None, None, None));
+    assert_eq!(
+        (wanted.called_number.unwrap().reveal().as_str(), wanted.within),
+        ("1010", Departments::only(["demo"]))
+    );
+    for (query, field) in [
+        ("time=14:30", "date"),
+        ("date=x", "date"),
+        ("name=x&tolerance_min=721", "tolerance_min"),
+        ("department=elsewhere", "department"),
+    ] {
+        assert_eq!(look(query).await.problem(422), field, "{query}");
+    }
+    assert_eq!(case.seen().await["told"]["name"], NAME);
     let receipt = api.get(&format!("/api/v1/recordings/{}/erasure/receipt", id())).await;
     assert_eq!(&receipt.bytes[..], br#"{"kind": "erasure-receipt"}"#);
     assert!(receipt.header("content-disposition").starts_with("attachment; filename=\"receipt-"));

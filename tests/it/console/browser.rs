@@ -118,6 +118,13 @@ impl Browser {
         self.post("actions", body).await.unwrap();
     }
 
+    /// Saves files in a folder.
+    pub(super) async fn saves_in(&self, dir: &std::path::Path) {
+        let params = json!({"behavior": "allow", "downloadPath": dir});
+        let command = json!({"cmd": "Browser.setDownloadBehavior", "params": params});
+        self.post("goog/cdp/execute", command).await.unwrap();
+    }
+
     /// Goes back in the history.
     pub(super) async fn back(&self) {
         self.post("back", json!({})).await.unwrap();
@@ -165,15 +172,6 @@ impl Browser {
     pub(super) async fn write(&self, xpath: &str, text: &str) {
         let element = self.element(xpath).await;
         self.post(&format!("element/{element}/value"), json!({"text": text})).await.unwrap();
-    }
-
-    /// Accepts a confirmation dialog.
-    pub(super) async fn accept(&self) {
-        let end = Instant::now() + PATIENCE;
-        while let Err(error) = self.post("alert/accept", json!({})).await {
-            assert!(Instant::now() < end, "nothing was asked: {error}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
     }
 
     /// Messages of the browser's console.

@@ -2,11 +2,13 @@
 
 mod accessibility;
 mod browser;
+mod cases;
 mod recordings;
+mod states;
 
 use serde_json::Value;
 
-use crate::conversation::{Conversation, recorded};
+use crate::conversation::Conversation;
 use crate::phone::voice;
 use crate::server::{Server, Settings};
 use browser::Browser;
@@ -35,36 +37,21 @@ async fn audited(server: &Server) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn staff_erase_and_pass_on_a_withdrawal_in_a_browser() {
+async fn staff_pass_on_a_withdrawal_in_a_browser() {
     let Some(browser) = Browser::start().await else {
         println!("skipped: chromedriver is not installed (Debian packages chromium and chromium-driver)");
         return;
     };
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &Settings::with_ports((26_800, 26_830))).await;
-    let id = recorded(&server, 1, 2_000).await;
-    server.stored(&id).await;
 
     sign_in(&browser, &server, "optag_wrong").await;
     browser.until_shown("This access token is not valid").await;
     sign_in(&browser, &server, &server.token).await;
     browser.until_shown("Requests from callers").await;
 
-    // In Danish: found by what the caller remembers, and erased.
     press(&browser, "Dansk").await;
-    go(&browser, "Borgerhenvendelser").await;
-    browser.write("//input[@name='number']", "+4512345678").await;
-    press(&browser, "Find").await;
-    browser.click("//input[@name='one']").await;
-    browser.write("//input[@name='request']", "2026-4711").await;
-    browser.write("//input[@name='reason']", "the caller asks for it").await;
-    press(&browser, "Vis, hvad der vil blive slettet").await;
-    browser.until_shown(".opus").await;
-    browser.click("//button[@data-act='erase']").await;
-    browser.accept().await;
-    browser.until_shown("at alle kopier er væk").await;
-    let path = format!("/api/v1/recordings/{id}?purpose=administration");
-    assert_eq!(server.ask("GET", &path, None).await.0, 410);
+    browser.until_shown("Borgerhenvendelser").await;
 
     // A caller changes their mind during the call.
     let mut call = Conversation::admit(&server, "demo").await;
@@ -100,7 +87,7 @@ async fn the_pages_show_each_role_its_own_work() {
     let roles = [
         ("listener", "Recordings", vec!["Requests from callers", "Calls"]),
         ("contact", "Requests from callers", vec!["Recordings", "Calls"]),
-        ("supervisor", "Calls", vec!["Recordings", "Requests from callers"]),
+        ("supervisor", "Calls", vec!["Recordings"]),
     ];
     for (role, shown, hidden) in roles {
         sign_in(&browser, &server, &server.token_of(role)).await;
