@@ -2,6 +2,10 @@
 //!
 //! A misspelt word shares trigrams with the intended one. Of the known words that share the most, the most similar
 //! are used; trigrams that thousands of words share carry little information, and are skipped.
+//!
+//! SQLite's index holds the numbers of the words, so the words of each trigram are counted. PostgreSQL has to visit
+//! a page for nearly every word: there only words are read that share two trigrams which are neighbours in the given
+//! word, or its first and its last. A slip of the pen changes at most four in a row, so of six it leaves such a pair.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -9,7 +13,7 @@ use std::collections::HashMap;
 use sqlx::Row;
 
 use super::database::Kind;
-use super::known_names::{quoted, trigrams};
+use super::known_names::{quoted, trigrams_in_order};
 use super::likeness::word_likeness;
 use super::statement::Statement;
 use super::{Index, IndexError};
@@ -18,6 +22,11 @@ use super::{Index, IndexError};
 const OF_TRIGRAM: i64 = 6_000;
 /// Trigrams of a word that are used even if they are common. A single typing error changes at most four.
 const TELLING: usize = 6;
+/// Trigrams of a word from which on pairs of them are looked for: neighbours that are swapped in a word that has
+/// fewer than six are looked for as they are, and any other slip changes at most three.
+const IN_PAIRS: usize = 5;
+/// Maximum number of words read per pair.
+const OF_PAIR: i64 = 2_000;
 /// Maximum number of trigrams of a word that are used.
 const TRIGRAMS: usize = 24;
 /// Number of words with the most shared trigrams that are compared.
@@ -41,9 +50,34 @@ impl Index {
     /// The known words similar to a given one.
     pub(super) async fn like(&self, told: &str) -> Result<Vec<Like>, IndexError> {
         let padded = format!(" {told} ");
+        let all = trigrams_in_order(&padded).into_iter().take(TRIGRAMS).collect();
+        let telling = self.telling(all).await?;
+        let mut words = match self.database.kind {
+            Kind::Sqlite => self.sharing_most(&telling).await?,
+            Kind::Postgres => self.sharing_pairs(&telling).await?,
+        };
+        words.extend(self.exactly(&padded, &swapped(told)).await?);
+        words.sort_unstable();
+        words.dedup();
+        let mut likest = Vec::new();
+        for (number, padded) in words {
+            let word = padded.trim().to_owned();
+            let likeness = word_likeness(told, &word);
+            if likeness >= WORD_LEAST {
+                likest.push(Like { number, word, likeness });
+            }
+        }
+        likest.sort_by(|one, other| {
+            other.likeness.total_cmp(&one.likeness).then(one.number.cmp(&other.number))
+        });
+        likest.truncate(LIKEST);
+        Ok(likest)
+    }
+
+    /// The words that share most of these trigrams, at most [`COMPARED`], by counting each trigram's words.
+    async fn sharing_most(&self, trigrams: &[String]) -> Result<Vec<(i64, String)>, IndexError> {
         let mut shared: HashMap<i64, u32> = HashMap::new();
-        let telling = self.telling(trigrams(&padded).into_iter().take(TRIGRAMS).collect()).await?;
-        for row in self.words_with(&telling).query().fetch_all(&self.database.readers).await? {
+        for row in words_with(trigrams).query().fetch_all(&self.database.readers).await? {
             let words: Vec<i64> =
                 serde_json::from_str(&row.try_get::<String, _>("words")?).unwrap_or_default();
             words.into_iter().for_each(|word| *shared.entry(word).or_default() += 1);
@@ -52,36 +86,53 @@ impl Index {
         most.sort_unstable_by_key(|&(shared, word)| (Reverse(shared), word));
         most.truncate(COMPARED);
         let most: Vec<i64> = most.into_iter().map(|(_, word)| word).collect();
-        let mut sql = Statement::new("SELECT k.number, k.padded FROM ");
-        match self.database.kind {
-            // Without statistics, SQLite is told the order.
-            Kind::Sqlite => sql
-                .push("json_each(")
-                .bind_text(serde_json::Value::from(most).to_string())
-                .push(") AS most CROSS JOIN known_words AS k ON k.number = most.value"),
-            Kind::Postgres => sql
-                .push("jsonb_array_elements_text(CAST(")
-                .bind_text(serde_json::Value::from(most).to_string())
-                .push(" AS jsonb)) AS most JOIN known_words AS k ON k.number = CAST(most AS BIGINT)"),
-        };
-        sql.push(" UNION SELECT number, padded FROM known_words WHERE padded IN (").bind_text(padded);
-        for other in swapped(told) {
+        // Without statistics, SQLite is told the order.
+        let mut sql = Statement::new("SELECT k.number, k.padded FROM json_each(");
+        sql.bind_text(serde_json::Value::from(most).to_string())
+            .push(") AS most CROSS JOIN known_words AS k ON k.number = most.value");
+        self.words_of(sql).await
+    }
+
+    /// The same of words that share two of these trigrams, in the order of the word, which follow each other or are
+    /// its first and last; of one that has few, words that share any.
+    async fn sharing_pairs(&self, trigrams: &[String]) -> Result<Vec<(i64, String)>, IndexError> {
+        if trigrams.is_empty() {
+            return Ok(Vec::new());
+        }
+        let in_pairs = trigrams.len() >= IN_PAIRS;
+        let mut sql = Statement::new("");
+        for (n, trigram) in trigrams.iter().enumerate() {
+            sql.push(if n == 0 { "" } else { " UNION " });
+            sql.push("(SELECT number, padded FROM known_words WHERE optag_trigrams(padded) @> ARRAY[CAST(")
+                .bind_text(trigram)
+                .push(" AS TEXT)");
+            if in_pairs {
+                sql.push(", CAST(").bind_text(&trigrams[(n + 1) % trigrams.len()]).push(" AS TEXT)");
+            }
+            sql.push("] LIMIT ").bind_number(if in_pairs { OF_PAIR } else { OF_TRIGRAM }).push(")");
+        }
+        let mut words = self.words_of(sql).await?;
+        let shared =
+            |padded: &str| trigrams.iter().filter(|trigram| padded.contains(trigram.as_str())).count();
+        words.sort_by_cached_key(|(number, padded)| (Reverse(shared(padded)), *number));
+        words.truncate(COMPARED);
+        Ok(words)
+    }
+
+    /// These words, padded, if they are known.
+    async fn exactly(&self, padded: &str, others: &[String]) -> Result<Vec<(i64, String)>, IndexError> {
+        let mut sql = Statement::new("SELECT number, padded FROM known_words WHERE padded IN (");
+        sql.bind_text(padded);
+        for other in others {
             sql.push(", ").bind_text(format!(" {other} "));
         }
         sql.push(")");
-        let mut likest = Vec::new();
-        for row in sql.query().fetch_all(&self.database.readers).await? {
-            let word = row.try_get::<String, _>("padded")?.trim().to_owned();
-            let likeness = word_likeness(told, &word);
-            if likeness >= WORD_LEAST {
-                likest.push(Like { number: row.try_get("number")?, word, likeness });
-            }
-        }
-        likest.sort_by(|one, other| {
-            other.likeness.total_cmp(&one.likeness).then(one.number.cmp(&other.number))
-        });
-        likest.truncate(LIKEST);
-        Ok(likest)
+        self.words_of(sql).await
+    }
+
+    async fn words_of(&self, sql: Statement) -> Result<Vec<(i64, String)>, IndexError> {
+        let rows = sql.query().fetch_all(&self.database.readers).await?;
+        rows.iter().map(|row| Ok((row.try_get("number")?, row.try_get("padded")?))).collect()
     }
 
     /// The distinctive trigrams of a word: common ones are left out unless few others remain.
@@ -123,35 +174,25 @@ impl Index {
         }
         Ok(all)
     }
+}
 
-    /// For each trigram, the words that contain it, as a JSON array: counting them here takes a fraction of the time
-    /// that a database needs for it.
-    fn words_with(&self, trigrams: &[String]) -> Statement {
-        let mut sql = Statement::new("");
-        for (n, trigram) in trigrams.iter().enumerate() {
-            sql.push(if n == 0 { "" } else { " UNION ALL " });
-            match self.database.kind {
-                Kind::Sqlite => sql
-                    .push(
-                        "SELECT json_group_array(word) AS words FROM (SELECT rowid AS word FROM words_trigrams
-                         WHERE words_trigrams MATCH ",
-                    )
-                    .bind_text(quoted(trigram)),
-                Kind::Postgres => sql
-                    .push(
-                        "SELECT COALESCE(CAST(json_agg(word) AS TEXT), '[]') AS words FROM (SELECT number AS word
-                         FROM known_words WHERE optag_trigrams(padded) @> ARRAY[CAST(",
-                    )
-                    .bind_text(trigram)
-                    .push(" AS TEXT)]"),
-            };
-            sql.push(&format!(" LIMIT {OF_TRIGRAM}) AS of_{n}"));
-        }
-        if trigrams.is_empty() {
-            sql.push("SELECT '[]' AS words");
-        }
-        sql
+/// For each trigram, the words that contain it, as a JSON array: counting them here takes a fraction of the time that
+/// SQLite needs for it.
+fn words_with(trigrams: &[String]) -> Statement {
+    let mut sql = Statement::new("");
+    for (n, trigram) in trigrams.iter().enumerate() {
+        sql.push(if n == 0 { "" } else { " UNION ALL " });
+        sql.push(
+            "SELECT json_group_array(word) AS words FROM (SELECT rowid AS word FROM words_trigrams
+             WHERE words_trigrams MATCH ",
+        )
+        .bind_text(quoted(trigram));
+        sql.push(&format!(" LIMIT {OF_TRIGRAM}) AS of_{n}"));
     }
+    if trigrams.is_empty() {
+        sql.push("SELECT '[]' AS words");
+    }
+    sql
 }
 
 impl Like {
@@ -192,10 +233,10 @@ mod tests {
         sqlx::query(meant).execute(&index.database.pool).await.unwrap();
         let common = index.telling(vec!["aar".into(), "gaa".into(), "vok".into()]).await.unwrap();
         assert_eq!(common.len(), 3, "however common: there is little else");
-        let all: Vec<String> = trigrams(" vkoytogaard ").into_iter().collect();
+        let all = trigrams_in_order(" vkoytogaard ");
         let telling = index.telling(all.clone()).await.unwrap();
         let left: Vec<&String> = all.iter().filter(|trigram| !telling.contains(trigram)).collect();
-        assert_eq!(left, ["aar", "ard", "gaa", "rd "]);
+        assert_eq!(left, ["gaa", "aar", "ard", "rd "]);
         for told in ["vkoytogaard", "vokytogard", "wokytogaard", "vokytogaardt"] {
             let likest = index.like(told).await.unwrap();
             assert_eq!(likest.first().map(Like::as_str), Some("vokytogaard"), "{told}");

@@ -46,7 +46,19 @@ pub(super) fn has_trigrams(part: &str) -> bool {
 
 /// Trigrams of a text.
 pub(super) fn trigrams(text: &str) -> BTreeSet<String> {
-    text.chars().collect::<Vec<_>>().windows(TRIGRAM).map(|letters| letters.iter().collect()).collect()
+    trigrams_in_order(text).into_iter().collect()
+}
+
+/// Trigrams of a text in the order of the text, each once.
+pub(super) fn trigrams_in_order(text: &str) -> Vec<String> {
+    let letters: Vec<char> = text.chars().collect();
+    let mut all: Vec<String> = Vec::new();
+    for trigram in letters.windows(TRIGRAM).map(|letters| letters.iter().collect()) {
+        if !all.contains(&trigram) {
+            all.push(trigram);
+        }
+    }
+    all
 }
 
 /// Quotes any text for FTS5.
