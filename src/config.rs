@@ -5,14 +5,17 @@
 //! its range. Not here: what the parts do with it.
 //!
 //! The environment overrides the file: `OPTAG_API_LISTEN` is `listen` of `[api]`,
-//! `OPTAG_DATA_DIR` is `data_dir`. Departments come from the file alone.
+//! `OPTAG_DATA_DIR` is `data_dir`, `OPTAG_SIGN_IN_OIDC_ISSUER` is `issuer` of `[sign_in.oidc]`. Blocks such as departments come
+//! from the file alone.
 
 mod ask;
 mod check;
 mod cluster;
 mod departments;
+mod environment;
 mod error;
 mod files;
+mod oidc;
 pub mod prompts;
 mod raw;
 mod reload;
@@ -28,8 +31,9 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use crate::config::cluster::ClusterConfig;
+pub use crate::config::environment::HANDOVER_VARIABLE;
 pub use crate::config::error::ConfigError;
-pub use crate::config::raw::HANDOVER_VARIABLE;
+
 pub use crate::config::reload::{Changes, Written};
 pub use crate::config::settings::{
     ApiConfig, AskConfig, AuditConfig, Config, EngineConfig, HoldConfig, LogConfig, LogFormat,
@@ -59,7 +63,7 @@ impl Config {
     pub fn parse(text: &str, env: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
         let env: Vec<_> = env.into_iter().collect();
         let raw = raw::from_toml(text)?;
-        let raw = raw::with_env(raw, &env)?;
+        let raw = environment::with_env(raw, &env)?;
         check::check(raw, &env)
     }
 
@@ -138,15 +142,23 @@ mod tests {
     fn the_commented_file_names_every_key() {
         let all = toml::Table::try_from(raw::RawConfig::default()).unwrap();
         for (section, keys) in all.iter().filter_map(|(name, value)| Some((name, value.as_table()?))) {
-            assert!(EXAMPLE.contains(&format!("[{section}]")), "[{section}]");
-            for (key, value) in keys {
-                // Blocks, of which there are none unless the owner writes some, stand as an example.
-                let named = match value.is_array() {
-                    true => format!("[[{section}.{key}]]"),
-                    false => format!("\n{key} = "),
-                };
-                assert!(EXAMPLE.contains(&named), "{section}.{key}");
-            }
+            names_every_key(section, keys);
+        }
+    }
+
+    fn names_every_key(section: &str, keys: &toml::Table) {
+        assert!(EXAMPLE.contains(&format!("\n[{section}]")), "[{section}]");
+        for (key, value) in keys {
+            // Blocks, of which there are none unless the owner writes some, stand as an example.
+            let named = match value {
+                toml::Value::Table(keys) => {
+                    names_every_key(&format!("{section}.{key}"), keys);
+                    continue;
+                }
+                toml::Value::Array(_) => format!("[[{section}.{key}]]"),
+                _ => format!("\n{key} = "),
+            };
+            assert!(EXAMPLE.contains(&named), "{section}.{key}");
         }
     }
 

@@ -22,6 +22,7 @@ use landlock::{
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
 use crate::app::open::prepare;
+use crate::auth::provider::settings::ProviderSettings;
 use crate::config::{Config, MasterKeySource, StoreConfig};
 use crate::index::IndexPlace;
 use optag_files::durable_dir;
@@ -197,6 +198,7 @@ fn outward_ports(config: &Config) -> Option<Vec<u16>> {
     }
     ports.extend(config.cluster.iter().flat_map(|cluster| &cluster.peer_ports));
     ports.extend(config.webhooks.iter().map(|target| target.port));
+    ports.extend(config.sign_in.provider.iter().flat_map(ProviderSettings::ports));
     Some(ports)
 }
 
@@ -403,6 +405,11 @@ mod tests {
                      certificate_file = 'c'\nkey_file = 'k'\nca_file = 'a'\npeer_ports = '7001,7002'";
         assert!(ports(nodes).ends_with(&[7_001, 7_002]));
         assert!(ports(s3).contains(&443) && ports(s3).contains(&80), "role credentials");
+        let provider = "[sign_in]\nurl = 'https://o.example'\n[sign_in.oidc]\nissuer = 'https://login.example:8443/realms/x'\n\
+                        client_id = 'optag'\n[[sign_in.oidc.mapping]]\ngroup = 'a'\nroles = 'auditor'";
+        assert!(ports(provider).ends_with(&[8_443, 443]));
+        let proxied = provider.replace("client_id", "proxy = 'http://proxy:3129'\nclient_id");
+        assert!(ports(&proxied).ends_with(&[3_129]));
         let of_command = "[seal]\nmaster_key_command = 'vault read key'";
         assert_eq!(outward_ports(&config(dir.path(), of_command)), None);
         let through =

@@ -12,7 +12,9 @@ use crate::app::{master_key, nodes};
 use crate::audit::accesses::Accesses;
 use crate::audit::trail::AuditTrail;
 use crate::audit::{self, AuditLog};
+use crate::auth::SealKey;
 use crate::auth::password_sign_in::PasswordSignIns;
+use crate::auth::provider::{self, ProviderSignIns};
 use crate::auth::second_factor::{self, FactorKey};
 use crate::auth::sign_ins::SignIns;
 use crate::auth::tokens::Tokens;
@@ -86,6 +88,8 @@ pub struct Opened {
     pub tokens: Arc<Tokens>,
     /// The key of users' second factors.
     pub factor_key: FactorKey,
+    /// Sign-ins by the OpenID Connect provider; none: there is no provider.
+    pub provider: Option<Arc<ProviderSignIns>>,
     /// The key of the ledger's hashes.
     pub ledger_key: Secret,
     /// The master key's file, if this start created it.
@@ -195,6 +199,9 @@ pub async fn open(
     let vault = Vault::new(store.clone(), keys, config.seal.seals, config.seal.escrow.clone());
     let tokens = Arc::new(Tokens::open(index.clone(), &config.tokens_path, clock.clone())?);
     let progress = UnderWay::open(&dir.join("erasing")).context("cannot open erasure progress")?;
+    let provider_key = SealKey::new(&*secret.derive(provider::LABEL)?)?;
+    let provider = ProviderSignIns::new(index.clone(), clock.clone(), provider_key, &config.sign_in);
+    let provider = provider.context("sign_in.oidc")?.map(Arc::new);
     let stores = Stores { spool, store, vault, index };
     let members = shared.as_ref().map(|shared| Arc::clone(&shared.members));
     let erasure = EraseService::new(stores.clone(), log, guard, clock.clone(), progress);
@@ -212,6 +219,7 @@ pub async fn open(
         recovered,
         time,
         tokens,
+        provider,
         factor_key: FactorKey::new(&secret.derive(second_factor::LABEL)?)?,
         ledger_key: secret.derive(LABEL)?,
         new_master_key: is_new,
@@ -234,6 +242,7 @@ impl Opened {
             sign_ins: self.sign_ins(),
             users: Arc::new(self.users()),
             passwords: self.passwords(),
+            provider: self.provider.clone(),
             clock: Arc::clone(&self.clock),
             cases: self.cases(),
             links: self.links(),

@@ -360,6 +360,9 @@ fn start_tasks(
     };
     tasks.spawn(sweeper.run());
     tasks.spawn(opened.watch_cases());
+    if let Some(provider) = opened.provider.clone() {
+        tasks.spawn(async move { provider.watch().await });
+    }
     tasks.spawn(Arc::clone(&opened.erasure).follow_orders());
     tasks.spawn(Arc::clone(rules).run());
     let care = AuditCare {

@@ -200,7 +200,7 @@ impl PasswordSignIns {
 /// Whether a user can make others.
 pub(super) fn administers(user: &User) -> bool {
     let may = |role: Role| role.allows(Permission::Administer);
-    user.enrolled && !user.disabled && user.rights.roles().any(may)
+    (user.enrolled || user.is_provided) && !user.disabled && user.rights.roles().any(may)
 }
 
 /// A user who has no password yet.
@@ -226,5 +226,8 @@ pub(super) fn new_row(
         vouched_by: vouched_by.to_owned(),
         created_at: now,
         used_at: None,
+        subject: None,
+        confirmed_roles: None,
+        confirmed_departments: None,
     }
 }

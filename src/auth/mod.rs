@@ -1,5 +1,5 @@
 //! Who may do what: roles with their permissions, the departments that bound them, the access tokens by which machines show
-//! who they are, and the users who sign in. In: a token, or what a user typed. Out: an [`Actor`]. Not here: requests and
+//! who they are, and the users who sign in. In: a token, what a user typed, or what a provider says. Out: an [`Actor`]. Not here: requests and
 //! their answers (`http`).
 
 mod actor;
@@ -8,7 +8,9 @@ pub mod enrolment;
 pub mod four_eyes;
 pub mod password_sign_in;
 pub mod passwords;
+pub mod provider;
 mod role;
+mod sealing;
 pub mod second_factor;
 pub mod settings;
 pub mod sign_ins;
@@ -23,3 +25,4 @@ pub mod users;
 pub use crate::index::Departments;
 pub use actor::Actor;
 pub use role::{BadRoles, Permission, Role, Roles};
+pub use sealing::{SealError, SealKey};

@@ -5,15 +5,14 @@
 //! nobody in. The secret of a link's user follows from the link, so that the page may be loaded again.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hmac;
 use totp_rs::{Builder, Totp};
 
+use super::sealing::SealKey;
 use super::token::hash;
 use optag_core::clock::WallTime;
-use optag_core::hex::{hex, unhex};
+use optag_core::hex::hex;
 use optag_core::locked::Secret;
 use optag_core::owner::owner;
 
@@ -31,7 +30,7 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// Seals secrets, and hashes what must not be read in a copy of the database.
 #[derive(Clone)]
 pub struct FactorKey {
-    seal: Arc<LessSafeKey>,
+    seal: SealKey,
     hash: hmac::Key,
 }
 
@@ -47,8 +46,8 @@ impl FactorKey {
     pub fn new(key: &Secret) -> Result<Self, FactorError> {
         let hash = hmac::Key::new(hmac::HMAC_SHA256, &**key);
         let seal = hmac::sign(&hash, b"seal");
-        let seal = UnboundKey::new(&AES_256_GCM, seal.as_ref()).map_err(|_| FactorError)?;
-        Ok(Self { seal: Arc::new(LessSafeKey::new(seal)), hash })
+        let seal = SealKey::new(seal.as_ref()).map_err(|_| FactorError)?;
+        Ok(Self { seal, hash })
     }
 
     /// The secret of whoever uses a link.
@@ -69,26 +68,14 @@ impl FactorKey {
     ///
     /// Errors: no random numbers.
     pub(super) fn seal(&self, user_id: &str, secret: &[u8]) -> Result<String, FactorError> {
-        let mut nonce = [0; NONCE_LEN];
-        aws_lc_rs::rand::fill(&mut nonce).map_err(|_| FactorError)?;
-        let mut sealed = secret.to_vec();
-        let aad = Aad::from(user_id.as_bytes());
-        let done = self.seal.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut sealed);
-        done.map_err(|_| FactorError)?;
-        Ok(hex(&[nonce.as_slice(), &sealed].concat()))
+        self.seal.seal(user_id, secret).map_err(|_| FactorError)
     }
 
     /// Opens what was sealed for the user.
     ///
     /// Errors: it was not, or by another installation.
     pub(super) fn open(&self, user_id: &str, sealed: &str) -> Result<Vec<u8>, FactorError> {
-        let bytes = unhex(sealed).filter(|bytes| bytes.len() > NONCE_LEN).ok_or(FactorError)?;
-        let (nonce, sealed) = bytes.split_at(NONCE_LEN);
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| FactorError)?;
-        let mut secret = sealed.to_vec();
-        let aad = Aad::from(user_id.as_bytes());
-        let opened = self.seal.open_in_place(nonce, aad, &mut secret).map_err(|_| FactorError)?;
-        Ok(opened.to_vec())
+        self.seal.open(user_id, sealed).map_err(|_| FactorError)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::provider::settings::ProviderSettings;
+
 /// The `[sign_in]` section, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignInSettings {
@@ -13,6 +15,10 @@ pub struct SignInSettings {
     pub longest: Duration,
     /// Whether a second administrator confirms what an administrator could give to themselves.
     pub four_eyes: bool,
+    /// Whether people sign in with a password, or an access token.
+    pub local: bool,
+    /// The OpenID Connect provider by which people sign in.
+    pub provider: Option<ProviderSettings>,
 }
 
 impl Default for SignInSettings {
@@ -22,6 +28,8 @@ impl Default for SignInSettings {
             idle: Duration::from_secs(30 * 60),
             longest: Duration::from_secs(10 * 3_600),
             four_eyes: true,
+            local: true,
+            provider: None,
         }
     }
 }

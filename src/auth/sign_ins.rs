@@ -13,7 +13,7 @@ use super::settings::SignInSettings;
 use super::token::hash;
 use super::tokens::{Refusal, Tokens};
 use super::user::User;
-use crate::index::{Index, IndexError, SignInRow};
+use crate::index::{Index, IndexError, SignInRow, UserRow};
 use optag_core::clock::{Clock, WallTime};
 use optag_core::hex::hex;
 
@@ -59,6 +59,8 @@ pub struct SignedIn {
     pub id: String,
     /// SHA-256 of the token, or the user, by which the owner's other sign-ins are found.
     owner: String,
+    /// The provider's ID token, sealed, of whoever signed in by a provider.
+    pub(super) id_token: Option<String>,
 }
 
 /// A sign-in as its owner sees it.
@@ -72,6 +74,19 @@ pub struct OwnSignIn {
     pub used_at: WallTime,
     /// When it ends at the latest.
     pub expires_at: WallTime,
+}
+
+/// What a provider said of a sign-in.
+#[derive(Clone, Debug)]
+pub struct OfProvider {
+    /// SHA-256 of the provider's session, if it names one.
+    pub(super) sid: Option<String>,
+    /// The ID token, sealed.
+    pub(super) id_token: Option<String>,
+    /// SHA-256 of issuer and subject.
+    pub(super) subject: String,
+    /// When the provider said so, by its clock.
+    pub(super) at: WallTime,
 }
 
 /// The sign-ins of all nodes.
@@ -109,7 +124,7 @@ impl SignIns {
         if actor.roles.are_of_a_machine() {
             return Err(NotSignedIn::Machine(actor));
         }
-        let secret = self.put(token_sha256).await?;
+        let secret = self.put(token_sha256, None).await?;
         Ok((actor, secret))
     }
 
@@ -117,20 +132,39 @@ impl SignIns {
     ///
     /// Errors: see [`NotSignedIn`].
     pub async fn open_for(&self, user: &User) -> Result<(Actor, String), NotSignedIn> {
-        let row = self.index.user(&user.id).await?.ok_or(NotSignedIn::Ended)?;
-        let owner = owner_of(&row.id, row.epoch);
-        let actor = User::of_row(row).actor().ok_or(NotSignedIn::Ended)?;
-        let secret = self.put(owner).await?;
+        self.open_as(user, None).await
+    }
+
+    /// The same for a user whom a provider has sent. Whoever has signed out there meanwhile is not signed in.
+    ///
+    /// Errors: see [`NotSignedIn`].
+    pub async fn open_provided(&self, user: &User, of: &OfProvider) -> Result<(Actor, String), NotSignedIn> {
+        let (actor, secret) = self.open_as(user, Some(of)).await?;
+        // Written before it is asked: a notice that comes meanwhile finds the sign-in.
+        if self.index.has_logged_out(of.sid.as_deref(), &of.subject, of.at).await? {
+            self.index.drop_sign_in(&hash(&secret)).await?;
+            return Err(NotSignedIn::Ended);
+        }
         Ok((actor, secret))
     }
 
-    async fn put(&self, owner: String) -> Result<String, NotSignedIn> {
+    async fn open_as(&self, user: &User, of: Option<&OfProvider>) -> Result<(Actor, String), NotSignedIn> {
+        let row = self.index.user(&user.id).await?.ok_or(NotSignedIn::Ended)?;
+        let owner = owner_of(&row.id, row.epoch);
+        let actor = User::of_row(row).actor().ok_or(NotSignedIn::Ended)?;
+        let secret = self.put(owner, of).await?;
+        Ok((actor, secret))
+    }
+
+    async fn put(&self, owner: String, of: Option<&OfProvider>) -> Result<String, NotSignedIn> {
         let (secret, id) = (random::<32>()?, random::<8>()?);
         let now = self.clock.wall();
         let row = SignInRow {
             sha256: hash(&secret),
             id,
             token_sha256: owner,
+            provider_sid: of.and_then(|of| of.sid.clone()),
+            id_token: of.and_then(|of| of.id_token.clone()),
             created_at: now,
             used_at: now,
             expires_at: now.plus_micros(self.settings.longest.as_micros() as i64),
@@ -153,6 +187,7 @@ impl SignIns {
         }
         let actor = match row.token_sha256.strip_prefix(USER) {
             Some(user) => self.actor_of(user, &row).await?,
+            None if !self.settings.local => return Err(NotSignedIn::Ended),
             None => self.tokens.authenticate_hash(&row.token_sha256, address).await?,
         };
         if actor.is_unverified() {
@@ -161,7 +196,7 @@ impl SignIns {
         if now.micros_since(row.used_at) >= USE_US {
             self.index.sign_in_used(&sha256, now).await?;
         }
-        Ok(SignedIn { actor, id: row.id, owner: row.token_sha256 })
+        Ok(SignedIn { actor, id: row.id, owner: row.token_sha256, id_token: row.id_token })
     }
 
     /// As whom a user acts now, if nothing has ended the user's sign-ins since.
@@ -169,6 +204,12 @@ impl SignIns {
         let id = user.split(' ').next().unwrap_or_default();
         let user =
             self.index.user(id).await?.filter(|user| owner_of(&user.id, user.epoch) == row.token_sha256);
+        // A way in that was closed, here or by taking the provider out, is closed for whoever came by it.
+        let way = |user: &UserRow| match user.subject {
+            Some(_) => self.settings.provider.is_some(),
+            None => self.settings.local,
+        };
+        let user = user.filter(way);
         user.and_then(|user| User::of_row(user).actor()).ok_or(NotSignedIn::Ended)
     }
 

@@ -107,6 +107,8 @@ pub struct User {
     pub rights: Rights,
     /// Whether the user has set a password.
     pub enrolled: bool,
+    /// Whether the user signs in by a provider, which says what they may do.
+    pub is_provided: bool,
     /// Whether the user may not sign in.
     pub disabled: bool,
     /// Who was last given a link to set the password.
@@ -127,6 +129,7 @@ impl User {
             display_name: row.display_name,
             rights,
             enrolled: row.password.is_some(),
+            is_provided: row.subject.is_some(),
             disabled: row.disabled,
             vouched_by: row.vouched_by,
             created_at: row.created_at,

@@ -16,14 +16,14 @@ use crate::index::{Index, IndexError, UserPut, UserRequestRow};
 use optag_core::clock::{Clock, WallTime};
 
 /// Maximum number of users.
-const USERS: i64 = 5_000;
+pub(super) const USERS: i64 = 5_000;
 /// Maximum number of requests that wait.
-const REQUESTS: i64 = 500;
+pub(super) const REQUESTS: i64 = 500;
 /// How long a link may be used. Units: hours.
 pub const LINK_HOURS: i64 = 48;
 /// How long a request may be confirmed. Units: hours.
 pub const REQUEST_HOURS: i64 = 72;
-const HOUR_US: i64 = 3_600_000_000;
+pub(super) const HOUR_US: i64 = 3_600_000_000;
 
 /// Why a user is not changed.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,9 @@ pub enum UserError {
     /// There is no such user.
     #[error("there is no user of this name")]
     NoSuchUser,
+    /// The provider says what the user may do, and how they sign in.
+    #[error("the user signs in by the provider, which says what they may do: change their groups there")]
+    Provided,
     /// There is no such request.
     #[error("there is no such request, or it has expired")]
     NoSuchRequest,
@@ -173,6 +176,12 @@ impl Users {
         row.map(User::of_row).ok_or(UserError::NoSuchUser)
     }
 
+    /// The same, of those who sign in with a password.
+    async fn local(&self, name: &str) -> Result<User, UserError> {
+        let user = self.named(name).await?;
+        if user.is_provided { Err(UserError::Provided) } else { Ok(user) }
+    }
+
     /// Makes a user, with a link by which they set their password, and asks a second administrator for the rights that
     /// need one.
     ///
@@ -217,7 +226,7 @@ impl Users {
         rights: &Rights,
         by: &By,
     ) -> Result<Option<UserRequest>, UserError> {
-        let user = self.named(name).await?;
+        let user = self.local(name).await?;
         if self.needs_second(by, &user, rights) {
             return self.ask(RequestKind::Roles, &user, rights, by).await.map(Some);
         }
@@ -231,7 +240,7 @@ impl Users {
     ///
     /// Errors: nothing is changed.
     pub async fn reset(&self, name: &str, by: &By) -> Result<Result<UserLink, UserRequest>, UserError> {
-        let user = self.named(name).await?;
+        let user = self.local(name).await?;
         let hears = user.rights.roles().any(is_guarded) && user.name != by.name();
         if hears && self.is_bound(by) {
             return self.ask(RequestKind::Reset, &user, &user.rights, by).await.map(Err);
@@ -298,7 +307,11 @@ impl Users {
             RequestKind::Reset => self.new_link(&request.user, by.name()).await.map(Some),
             RequestKind::Roles => {
                 let (roles, departments) = (request.rights.roles_text(), request.rights.departments_text());
-                self.index.set_user_roles(&request.user.id, &roles, &departments).await?;
+                let id = &request.user.id;
+                match request.user.is_provided {
+                    true => self.index.set_confirmed(id, &roles, &departments).await?,
+                    false => self.index.set_user_roles(id, &roles, &departments).await?,
+                }
                 Ok(None)
             }
         }

@@ -182,7 +182,7 @@ fn percent(text: &str) -> Result<f64, String> {
 }
 
 fn ptime(text: &str) -> Result<u32, String> {
-    let number = text.parse().ok().filter(|ms| (10..=60).contains(ms) && ms % 2 == 0);
+    let number = text.parse::<u32>().ok().filter(|ms| (10..=60).contains(ms) && ms % 2 == 0);
     number.ok_or_else(|| "must be an even number from 10 to 60".into())
 }
 

@@ -18,6 +18,7 @@ use crate::app::upgrade::Handover;
 use crate::app::{hardening, logging};
 use crate::auth::users::LINK_HOURS;
 use crate::config::{Changes, HANDOVER_VARIABLE, Written};
+use crate::doctor;
 use crate::metrics;
 use optag_files::atomic_file;
 
@@ -44,7 +45,7 @@ pub struct ServeArgs {
     /// Print the commented default configuration and exit.
     #[arg(long)]
     print_config: bool,
-    /// Check the configuration and the files that it names, and exit.
+    /// Check the configuration, the files that it names and, with a warning, the sign-in provider, and exit.
     #[arg(long)]
     check: bool,
 }
@@ -73,6 +74,11 @@ pub async fn run(args: ServeArgs, confined: Option<Confined>) -> anyhow::Result<
     let (mut written, config) = load_written(&args.config)?;
     if args.check {
         config.check_files()?;
+        // Calls do not need it, so that it is told and refuses neither a start nor an upgrade.
+        for finding in doctor::provider(&config).await.iter().filter(|one| one.state == doctor::State::Wrong)
+        {
+            eprintln!("optag: warning: {}: {} ({})", finding.check, finding.detail, finding.mend);
+        }
         return Ok(ExitCode::SUCCESS);
     }
     // Read now: once the file is replaced, the kernel reports another name.

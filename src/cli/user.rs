@@ -229,7 +229,7 @@ fn time(at: Option<WallTime>) -> Option<String> {
 
 fn show(users: &[User], as_json: bool) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    let state = |user: &User| match (user.disabled, user.enrolled) {
+    let state = |user: &User| match (user.disabled, user.enrolled || user.is_provided) {
         (true, _) => "disabled",
         (false, true) => "active",
         (false, false) => "invited",
@@ -238,7 +238,8 @@ fn show(users: &[User], as_json: bool) -> anyhow::Result<()> {
         let one = |user: &User| {
             json!({
                 "name": user.name, "display_name": user.display_name, "roles": role_names(&user.rights),
-                "departments": user.rights.departments, "state": state(user), "invited_by": user.vouched_by,
+                "departments": user.rights.departments, "state": state(user), "by_provider": user.is_provided,
+                "invited_by": user.vouched_by,
                 "created_at": time(Some(user.created_at)), "signed_in_at": time(user.used_at),
             })
         };

@@ -42,6 +42,7 @@ pub(super) fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, 
     let asked: Vec<String> = raw.ask.department.iter().map(|one| one.id.clone()).collect();
     let departments = departments::check(raw.department, &prompts, days as u8, timeout_s, &asked)?;
     let index = index(raw.index, &data_dir)?;
+    let ids: Vec<&str> = departments.iter().map(|department| department.id.as_str()).collect();
     let rtp = rtp(&raw.rtp)?;
     let ask = crate::config::ask::check(&raw.ask, (&departments, &prompts), &raw.sip, &prompts_dir)?;
     if ask.is_on() && ask.max_asks > rtp.pairs() / 2 {
@@ -76,7 +77,7 @@ pub(super) fn check(raw: RawConfig, env: &[(String, String)]) -> Result<Config, 
             trusted_proxies: proxies(&raw.api.trusted_proxies)?,
             learn_rtp_source: raw.api.learn_rtp_source,
         },
-        sign_in: crate::config::sign_in::check(raw.sign_in)?,
+        sign_in: crate::config::sign_in::check(raw.sign_in, &ids)?,
         metrics_listen: address("metrics.listen", &raw.metrics.listen)?,
         rtp,
         engine: engine(&raw.engine)?,

@@ -41,6 +41,15 @@ impl Config {
                 pem::certificates(path).map_err(|reason| unusable("webhook.ca_file", path, &reason))?;
             }
         }
+        if let Some(provider) = &self.sign_in.provider {
+            if let Some(path) = &provider.client_secret_file {
+                let read = provider.client_secret();
+                read.map_err(|reason| unusable("sign_in.oidc.client_secret_file", path, &reason))?;
+            }
+            if let Some(path) = &provider.ca_file {
+                pem::certificates(path).map_err(|reason| unusable("sign_in.oidc.ca_file", path, &reason))?;
+            }
+        }
         if let MasterKeySource::File(path) = &self.spool.master_key
             && path.exists()
         {

@@ -7,29 +7,6 @@ use serde::{Deserialize, Serialize};
 use crate::config::error::ConfigError;
 use optag_core::call::ConsentKeys;
 
-/// Environment variable that tells a program which descriptors an upgrade passed on to it; not a setting.
-pub const HANDOVER_VARIABLE: &str = "OPTAG_HANDOVER";
-
-/// Variables that the commands read themselves.
-const NOT_SETTINGS: [&str; 5] =
-    ["OPTAG_CONFIG", "OPTAG_TOKEN", "OPTAG_URL", "OPTAG_MASTER_KEY", HANDOVER_VARIABLE];
-/// Whether Kubernetes sets such a variable, in every container beside a service whose name begins with
-/// `optag`: `{NAME}_SERVICE_HOST`, `{NAME}_SERVICE_PORT`, `{NAME}_SERVICE_PORT_{PORT}`, `{NAME}_PORT`,
-/// `{NAME}_PORT_{N}_{TCP|UDP|SCTP}` and that with `_PROTO`, `_PORT`, `_ADDR`.
-/// Source: Kubernetes, "Service", environment variables, after Docker's links.
-fn is_service_link(name: &str, value: &str) -> bool {
-    let after_port = |rest: &str| {
-        let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
-        let known = ["_TCP", "_UDP", "_SCTP"].iter().find_map(|kind| rest.strip_prefix(kind));
-        known.is_some_and(|end| ["", "_PROTO", "_PORT", "_ADDR"].contains(&end))
-    };
-    name.ends_with("_SERVICE_HOST")
-        || name.ends_with("_SERVICE_PORT")
-        || name.contains("_SERVICE_PORT_")
-        || name.ends_with("_PORT") && value.contains("://")
-        || name.match_indices("_PORT_").any(|(at, found)| after_port(&name[at + found.len()..]))
-}
-
 /// Declares a section with its keys and their defaults.
 macro_rules! section {
     ($(#[$doc:meta])* $name:ident { $($key:ident: $kind:ty = $default:expr),* $(,)? }) => {
@@ -95,6 +72,28 @@ section!(RawSignIn {
     idle_min: i64 = 30,
     longest_h: i64 = 10,
     four_eyes: bool = true,
+    local: bool = true,
+    oidc: RawOidc = RawOidc::default(),
+});
+section!(RawOidc {
+    issuer: String = String::new(),
+    client_id: String = String::new(),
+    client_secret_file: String = String::new(),
+    name: String = String::new(),
+    scopes: String = "openid profile".into(),
+    user_claim: String = "preferred_username".into(),
+    group_claims: String = "groups, roles, realm_access.roles".into(),
+    leeway_s: i64 = 60,
+    ca_file: String = String::new(),
+    proxy: String = String::new(),
+    allow_http: bool = false,
+    mapping: Vec<RawMapping> = Vec::new(),
+});
+section!(RawMapping {
+    group: String = String::new(),
+    roles: String = String::new(),
+    departments: String = String::new(),
+    departments_claim: String = String::new(),
 });
 section!(RawMetrics { listen: String = "127.0.0.1:9464".into() });
 section!(RawSip {
@@ -338,60 +337,6 @@ pub(super) fn from_toml(text: &str) -> Result<RawConfig, ConfigError> {
     })
 }
 
-/// Lets `OPTAG_…` variables override; a value takes the type that the setting has.
-pub(super) fn with_env(raw: RawConfig, env: &[(String, String)]) -> Result<RawConfig, ConfigError> {
-    let mut table = toml::Table::try_from(&raw).expect("settings are strings, integers and flags");
-    let known = variables(&table);
-    for (name, value) in env {
-        if !name.starts_with("OPTAG_") || NOT_SETTINGS.contains(&name.as_str()) {
-            continue;
-        }
-        let Some((_, section, key)) = known.iter().find(|(variable, ..)| variable == name) else {
-            if is_service_link(name, value) {
-                continue;
-            }
-            let nearest = nearest(name, known.iter().map(|(variable, ..)| variable.as_str()));
-            return Err(ConfigError::UnknownVariable { name: name.clone(), nearest });
-        };
-        let place = match section {
-            None => &mut table[key.as_str()],
-            Some(section) => &mut table[section.as_str()][key.as_str()],
-        };
-        *place = typed(place, name, value)?;
-    }
-    Ok(table.try_into().expect("the values kept their types"))
-}
-
-/// Every variable with its section and key.
-fn variables(table: &toml::Table) -> Vec<(String, Option<String>, String)> {
-    let mut known = Vec::new();
-    for (name, value) in table {
-        match value {
-            toml::Value::Table(keys) => {
-                known.extend(keys.keys().map(|key| {
-                    (format!("OPTAG_{name}_{key}").to_uppercase(), Some(name.clone()), key.clone())
-                }))
-            }
-            toml::Value::Array(_) => {}
-            _ => known.push((format!("OPTAG_{name}").to_uppercase(), None, name.clone())),
-        }
-    }
-    known
-}
-
-fn typed(like: &toml::Value, name: &str, value: &str) -> Result<toml::Value, ConfigError> {
-    let wrong = |expected| ConfigError::Variable { name: name.to_owned(), expected };
-    Ok(match like {
-        toml::Value::Integer(_) => {
-            toml::Value::Integer(value.trim().parse().map_err(|_| wrong("a whole number"))?)
-        }
-        toml::Value::Boolean(_) => {
-            toml::Value::Boolean(value.trim().parse().map_err(|_| wrong("true or false"))?)
-        }
-        _ => toml::Value::String(value.to_owned()),
-    })
-}
-
 /// Reads "unknown field `a`, expected one of `b`, `c`", as serde words it.
 fn unknown_key(message: &str) -> Option<(String, String)> {
     let mut quoted = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
@@ -400,7 +345,7 @@ fn unknown_key(message: &str) -> Option<(String, String)> {
     Some((key, nearest))
 }
 
-fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> String {
     let score = |name: &str| strsim::jaro_winkler(key, name);
     known.max_by(|a, b| score(a).total_cmp(&score(b))).unwrap_or_default().to_owned()
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::config::error::ConfigError;
 use crate::config::raw::{self, RawConfig};
 use crate::config::settings::Config;
-use crate::config::{check, read};
+use crate::config::{check, environment, read};
 
 /// Keys that a running recorder takes. `department` and `prompt` are all blocks of that name.
 const TAKEN: [&str; 7] = [
@@ -54,7 +54,7 @@ impl Written {
         env: impl IntoIterator<Item = (String, String)>,
     ) -> Result<(Self, Config), ConfigError> {
         let env: Vec<_> = env.into_iter().collect();
-        let raw = raw::with_env(raw::from_toml(text)?, &env)?;
+        let raw = environment::with_env(raw::from_toml(text)?, &env)?;
         let config = check::check(raw.clone(), &env)?;
         Ok((Self { raw, env }, config))
     }

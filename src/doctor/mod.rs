@@ -7,12 +7,15 @@
 mod backends;
 mod disk;
 mod network;
+mod provider;
 
 use std::fmt::Display;
 
 use serde::Serialize;
 
 use crate::config::Config;
+
+pub use provider::provider;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -83,5 +86,6 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
     findings.extend(backends::clock());
     findings.extend(backends::store(config).await);
     findings.extend(backends::database(config).await);
+    findings.extend(provider::provider(config).await);
     findings
 }

@@ -145,7 +145,7 @@ pub(super) fn limits(config: &Config) -> Vec<Finding> {
     vec![buffer, files]
 }
 
-/// Whether the names of store and database are resolved.
+/// Whether the names of store, database and sign-in provider are resolved.
 pub(super) async fn names(config: &Config) -> Vec<Finding> {
     let mut hosts = Vec::new();
     if let StoreConfig::S3(s3) = &config.store
@@ -162,6 +162,14 @@ pub(super) async fn names(config: &Config) -> Vec<Finding> {
         && let Ok(servers) = IndexPlace::servers(address.reveal())
     {
         hosts.extend(servers.iter().map(|one| ("index.postgres", one.get_host().to_owned(), one.get_port())));
+    }
+    if let Some(provider) = &config.sign_in.provider
+        && provider.proxy.is_none()
+        && let Some(url) = url::Url::parse(&provider.issuer).ok()
+        && let Some(host) = url.host_str()
+    {
+        let port = url.port_or_known_default().unwrap_or(443);
+        hosts.push(("sign_in.oidc.issuer", host.trim_matches(['[', ']']).to_owned(), port));
     }
     let mut findings = Vec::new();
     for (key, host, port) in hosts.into_iter().filter(|(_, host, _)| !host.starts_with('/')) {

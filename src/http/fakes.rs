@@ -469,6 +469,7 @@ pub(crate) struct Api {
     pub tokens: Arc<Tokens>,
     pub users: Arc<Users>,
     pub router: Router,
+    pub index: Index,
     _dir: Arc<tempfile::TempDir>,
 }
 
@@ -509,19 +510,24 @@ impl Api {
     }
 
     pub(crate) fn with_limits(limits: Limits) -> Self {
-        Self::of(limits, false)
+        Self::of(limits, false, SignInSettings::default())
+    }
+
+    /// One whose users come from a provider.
+    pub(crate) fn with_sign_in(sign_in: SignInSettings) -> Self {
+        Self::of(Limits::default(), false, sign_in)
     }
 
     /// One that accepts streams without a source.
     pub(crate) fn that_learns() -> Self {
-        Self::of(Limits::default(), true)
+        Self::of(Limits::default(), true, SignInSettings::default())
     }
 
-    fn of(limits: Limits, learn_rtp_source: bool) -> Self {
+    fn of(limits: Limits, learn_rtp_source: bool, sign_in: SignInSettings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let index = Index::lazy(&IndexPlace::Sqlite(dir.path().join("index.sqlite")), "45").unwrap();
-        let user_index = index.clone();
-        let users = Users::new(index.clone(), Arc::new(OsClock), SignInSettings::default());
+        let (user_index, users_of) = (index.clone(), index.clone());
+        let users = Users::new(index.clone(), Arc::new(OsClock), sign_in.clone());
         let users = Arc::new(users);
         let key = FactorKey::new(&Secret::copy_of(&[7; 32])).unwrap();
         let tokens = Tokens::open(index, &dir.path().join("tokens.json"), Arc::new(OsClock)).unwrap();
@@ -534,14 +540,10 @@ impl Api {
             audit: fake.clone(),
             requests: fake.clone(),
             tokens: tokens.clone(),
-            sign_ins: Arc::new(SignIns::new(
-                user_index.clone(),
-                tokens.clone(),
-                Arc::new(OsClock),
-                SignInSettings::default(),
-            )),
+            sign_ins: Arc::new(SignIns::new(user_index.clone(), tokens.clone(), Arc::new(OsClock), sign_in)),
             users: users.clone(),
             passwords: Arc::new(PasswordSignIns::new(user_index, Arc::new(OsClock), key)),
+            provider: None,
             clock: Arc::new(OsClock),
             cases: Arc::new(Cases::new(index.clone(), jiff::tz::TimeZone::UTC)),
             links: Arc::new(Links::new(index, dir.path().join("links.json"))),
@@ -550,7 +552,8 @@ impl Api {
             learn_rtp_source,
             nodes: None,
         };
-        Self { fake, tokens, users, router: router(services, limits), _dir: Arc::new(dir) }
+        let router = router(services, limits);
+        Self { fake, tokens, users, router, index: users_of, _dir: Arc::new(dir) }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::auth::password_sign_in::PasswordSignIns;
+use crate::auth::provider::ProviderSignIns;
 use crate::auth::sign_ins::SignIns;
 use crate::auth::tokens::Tokens;
 use crate::auth::users::Users;
@@ -36,6 +37,8 @@ pub struct Services {
     pub users: Arc<Users>,
     /// Users, by what they type to sign in.
     pub passwords: Arc<PasswordSignIns>,
+    /// Users, by the OpenID Connect provider; none: there is no provider.
+    pub provider: Option<Arc<ProviderSignIns>>,
     /// Dates audit entries.
     pub clock: Arc<dyn Clock>,
     /// Requests of callers.

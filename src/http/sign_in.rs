@@ -1,4 +1,5 @@
-//! Signing in to the pages and out again. In: a form with name, password and code, or with an access token, once. Out: a
+//! Signing in to the pages and out again. In: a form with name, password and code, or with an access token, once; or the answer
+//! of the OpenID Connect provider (`provider`). Out: a
 //! cookie that scripts cannot read and that the browser sends to this recorder alone. The forms work without script.
 //!
 //! What a page changes with the cookie must come from a page of this recorder, as the browser says, and must carry the key
@@ -9,6 +10,7 @@ mod enrol;
 mod enrol_page;
 pub(in crate::http) mod own;
 mod page;
+mod provider;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,6 +27,7 @@ use axum::{Form, Router};
 use serde::Deserialize;
 
 use crate::auth::password_sign_in::{NotAdmitted, Typed};
+use crate::auth::provider::settings::{BACK_CHANNEL, CALLBACK};
 use crate::auth::sign_ins::NotSignedIn;
 use crate::auth::tokens::Refusal;
 use crate::disclosure::sheet::Language;
@@ -35,7 +38,8 @@ use crate::http::recordings::audit;
 use crate::http::server::client_address::{Peer, Proxies, Throttle, client_address, client_ip};
 use crate::http::services::Services;
 use crate::metrics::{self, AuthFailure, SignInResult};
-use page::{Form as Shown, Message, language, page};
+use optag_core::private::Private;
+use page::{Form as Shown, Message, Ways, going_on, language, page};
 
 /// Attempts of one address at once; then [`REFILL_PER_S`].
 const BURST: f64 = 10.0;
@@ -43,6 +47,11 @@ const BURST: f64 = 10.0;
 const REFILL_PER_S: f64 = 0.5;
 /// Failed sign-ins that are audited at once, and then per second; more are only counted, so that nobody fills the log.
 const AUDITED: (f64, f64) = (60.0, 1.0);
+/// Steps of sign-ins by the provider that one address may take at once, and then per second. Nothing can be guessed there, and
+/// many people may sign in from one office.
+const BY_PROVIDER: (f64, f64) = (200.0, 5.0);
+/// Notices of the provider that one address may give at once, and then per second: a provider may end many sessions together.
+const NOTICES: (f64, f64) = (500.0, 50.0);
 /// Styles of this server alone, and forms that go here.
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
@@ -53,6 +62,8 @@ struct Door {
     services: Services,
     throttle: Arc<Throttle>,
     failures: Arc<Throttle<()>>,
+    notices: Arc<Throttle>,
+    by_provider: Arc<Throttle>,
     proxies: Proxies,
 }
 
@@ -78,11 +89,16 @@ struct Asked {
 pub(in crate::http) fn router(services: Services, proxies: Proxies) -> Router {
     let throttle = Arc::new(Throttle::new(BURST, REFILL_PER_S));
     let failures = Arc::new(Throttle::new(AUDITED.0, AUDITED.1));
-    let door = Door { services, throttle, failures, proxies };
+    let notices = Arc::new(Throttle::new(NOTICES.0, NOTICES.1));
+    let by_provider = Arc::new(Throttle::new(BY_PROVIDER.0, BY_PROVIDER.1));
+    let door = Door { services, throttle, failures, notices, by_provider, proxies };
     Router::new()
         .route("/sign-in", get(show).post(sign_in))
         .route("/sign-out", post(sign_out))
         .route("/enrol/{link}", get(enrol::show).post(enrol::take))
+        .route("/sign-in/oidc", get(provider::begin))
+        .route(CALLBACK, get(provider::finish))
+        .route(BACK_CHANNEL, post(provider::logout))
         .route_layer(middleware::from_fn(with_headers))
         .with_state(door)
 }
@@ -102,12 +118,7 @@ async fn with_headers(request: Request, next: Next) -> Response {
 /// Shows the form.
 async fn show(State(door): State<Door>, Query(asked): Query<Asked>, headers: HeaderMap) -> Html<String> {
     let form = if asked.with.as_deref() == Some("token") { Shown::Token } else { Shown::Password };
-    Html(page(
-        language(asked.lang.as_deref(), &headers),
-        form,
-        Message::None,
-        door.services.sign_ins.settings(),
-    ))
+    Html(page(language(asked.lang.as_deref(), &headers), form, Message::None, &door.ways()))
 }
 
 /// Signs in, and goes on to the pages.
@@ -121,6 +132,8 @@ async fn sign_in(
     let shown = if form.secret.is_some() { Shown::Token } else { Shown::Password };
     let refused = if !cookie::is_of_our_page(&headers) {
         Err((StatusCode::FORBIDDEN, Message::Elsewhere))
+    } else if !door.services.sign_ins.settings().local {
+        Err((StatusCode::FORBIDDEN, Message::NotThisWay))
     } else if let Some(token) = &form.secret {
         door.by_token(token.trim(), &extensions, &headers).await
     } else {
@@ -141,6 +154,7 @@ async fn sign_out(State(door): State<Door>, extensions: Extensions, headers: Hea
         return Problem::forbidden("the request does not come from a page of this recorder").into_response();
     }
     let address = client_address(&extensions, &headers, &door.proxies);
+    let mut onwards = None;
     if let Some(secret) = cookie::secret(&headers)
         && let Ok(who) = door.services.sign_ins.who(&secret, address).await
     {
@@ -150,13 +164,39 @@ async fn sign_out(State(door): State<Door>, extensions: Extensions, headers: Hea
             return Problem::unavailable("you are still signed in, as the index does not answer", 2)
                 .into_response();
         }
+        if let Some(provider) = &door.services.provider {
+            onwards = provider.logout_address(&who).await;
+        }
     }
-    gone_to("/sign-in", door.cookie(None, &extensions, &headers))
+    let cookie = door.cookie(None, &extensions, &headers);
+    match onwards {
+        Some(address) => {
+            with_cookie(Html(signing_out(language(None, &headers), &address)).into_response(), cookie)
+        }
+        None => gone_to("/sign-in", cookie),
+    }
+}
+
+/// The page from which a browser goes on to sign out at the provider. A redirect would not do: the policy of the page with the
+/// form lets forms lead here alone.
+fn signing_out(language: Language, address: &str) -> String {
+    let (title, text, link) = match language {
+        Language::English => {
+            ("Signed out", "You are signed out here.", "Sign out of the sign-in service as well")
+        }
+        Language::Danish => ("Logget ud", "Du er logget ud her.", "Log også ud af login-tjenesten"),
+    };
+    going_on(language, title, text, link, address)
 }
 
 impl Door {
     fn told(&self, language: Language, form: Shown, status: StatusCode, message: Message) -> Response {
-        (status, Html(page(language, form, message, self.services.sign_ins.settings()))).into_response()
+        (status, Html(page(language, form, message, &self.ways()))).into_response()
+    }
+
+    fn ways(&self) -> Ways<'_> {
+        let provider = self.services.provider.as_ref().map(|provider| (provider.name(), provider.is_up()));
+        Ways { settings: self.services.sign_ins.settings(), provider }
     }
 
     fn signed_in(&self, secret: &str, extensions: &Extensions, headers: &HeaderMap) -> Response {
@@ -263,8 +303,18 @@ impl Door {
     }
 
     async fn noted_as(&self, actor: String, action: AuditAction) -> Result<(), (StatusCode, Message)> {
+        self.noted_why(actor, action, None).await
+    }
+
+    async fn noted_why(
+        &self,
+        actor: String,
+        action: AuditAction,
+        detail: Option<String>,
+    ) -> Result<(), (StatusCode, Message)> {
         let at = self.services.clock.wall();
-        let entry = AuditEntry { at, actor, action, purpose: None, recording: None, detail: None };
+        let detail = detail.map(Private::new);
+        let entry = AuditEntry { at, actor, action, purpose: None, recording: None, detail };
         self.services.audit.append(entry).await.map_err(|_| AWAY)
     }
 
@@ -288,9 +338,12 @@ async fn note(services: &Services, actor: &Actor, action: AuditAction) -> Result
 }
 
 fn gone_to(place: &'static str, cookie: String) -> Response {
-    let mut answer = (StatusCode::SEE_OTHER, [(LOCATION, place)]).into_response();
+    with_cookie((StatusCode::SEE_OTHER, [(LOCATION, place)]).into_response(), cookie)
+}
+
+fn with_cookie(mut answer: Response, cookie: String) -> Response {
     if let Ok(cookie) = HeaderValue::try_from(cookie) {
-        answer.headers_mut().insert(SET_COOKIE, cookie);
+        answer.headers_mut().append(SET_COOKIE, cookie);
     }
     answer
 }

@@ -8,6 +8,7 @@ mod listening;
 mod matrix;
 mod playback;
 mod privacy;
+mod provider;
 mod recordings;
 mod requests;
 mod sign_in;

@@ -33,7 +33,9 @@ pub(super) struct UserView {
     departments: Departments,
     /// `invited` until a password is set, then `active`; or `disabled`.
     state: &'static str,
-    /// Who last gave the user a link to set the password.
+    /// Whether the user signs in by the provider, which says what they may do.
+    by_provider: bool,
+    /// Who last gave the user a link to set the password; empty for users of the provider.
     invited_by: String,
     /// When the user was made.
     #[schema(value_type = String, format = DateTime)]
@@ -45,7 +47,7 @@ pub(super) struct UserView {
 
 impl From<User> for UserView {
     fn from(user: User) -> Self {
-        let state = match (user.disabled, user.enrolled) {
+        let state = match (user.disabled, user.enrolled || user.is_provided) {
             (true, _) => "disabled",
             (false, true) => "active",
             (false, false) => "invited",
@@ -56,6 +58,7 @@ impl From<User> for UserView {
             name: user.name,
             display_name: user.display_name,
             state,
+            by_provider: user.is_provided,
             invited_by: user.vouched_by,
             created_at: user.created_at,
             signed_in_at: user.used_at,
@@ -365,7 +368,9 @@ fn refused(error: UserError) -> Problem {
         UserError::NoSuchUser | UserError::NoSuchRequest => {
             return Problem::new(StatusCode::NOT_FOUND, detail);
         }
-        UserError::NameTaken | UserError::TooMany => return Problem::new(StatusCode::CONFLICT, detail),
+        UserError::NameTaken | UserError::TooMany | UserError::Provided => {
+            return Problem::new(StatusCode::CONFLICT, detail);
+        }
         UserError::NotSecond => return Problem::forbidden(detail),
         UserError::NoRandom | UserError::Index(_) => {
             return Problem::unavailable("the index does not answer", 2);

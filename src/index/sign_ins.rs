@@ -14,8 +14,12 @@ pub struct SignInRow {
     pub sha256: String,
     /// By which its owner names it.
     pub id: String,
-    /// SHA-256 of the access token that it was opened with, in hexadecimal.
+    /// SHA-256 of the access token that it was opened with, in hexadecimal, or the user.
     pub token_sha256: String,
+    /// SHA-256 of the provider's session, if a provider named one.
+    pub provider_sid: Option<String>,
+    /// The provider's ID token, sealed.
+    pub id_token: Option<String>,
     /// When it was opened.
     pub created_at: WallTime,
     /// When it was last used, to within a minute.
@@ -41,12 +45,15 @@ impl Index {
             .execute(&mut *transaction)
             .await?;
         sqlx::query(
-            "INSERT INTO sign_ins (sha256, id, token_sha256, created_at_us, used_at_us, expires_at_us)
-             VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO sign_ins
+                 (sha256, id, token_sha256, provider_sid, id_token, created_at_us, used_at_us, expires_at_us)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(&row.sha256)
         .bind(&row.id)
         .bind(&row.token_sha256)
+        .bind(&row.provider_sid)
+        .bind(&row.id_token)
         .bind(row.created_at.as_unix_micros())
         .bind(row.used_at.as_unix_micros())
         .bind(row.expires_at.as_unix_micros())
@@ -103,12 +110,25 @@ impl Index {
     }
 }
 
+impl Index {
+    /// Ends a sign-in by its cookie.
+    ///
+    /// Errors: it has not ended.
+    pub async fn drop_sign_in(&self, sha256: &str) -> Result<(), IndexError> {
+        let gone = sqlx::query("DELETE FROM sign_ins WHERE sha256 = $1").bind(sha256);
+        gone.execute(&self.database.pool).await?;
+        Ok(())
+    }
+}
+
 fn read(row: &AnyRow) -> Result<SignInRow, sqlx::Error> {
     let time = |column: &str| row.try_get(column).map(WallTime::from_unix_micros);
     Ok(SignInRow {
         sha256: row.try_get("sha256")?,
         id: row.try_get("id")?,
         token_sha256: row.try_get("token_sha256")?,
+        provider_sid: row.try_get("provider_sid")?,
+        id_token: row.try_get("id_token")?,
         created_at: time("created_at_us")?,
         used_at: time("used_at_us")?,
         expires_at: time("expires_at_us")?,

@@ -39,6 +39,12 @@ pub struct UserRow {
     pub created_at: WallTime,
     /// The last sign-in.
     pub used_at: Option<WallTime>,
+    /// SHA-256 of issuer and subject, of a user who signs in by a provider.
+    pub subject: Option<String>,
+    /// Roles that a second administrator confirmed to such a user.
+    pub confirmed_roles: Option<String>,
+    /// The departments of these, as JSON.
+    pub confirmed_departments: Option<String>,
 }
 
 /// What became of a new user.
@@ -321,8 +327,8 @@ async fn insert(
     }
     let inserted = sqlx::query(
         "INSERT INTO users (id, name, display_name, roles, departments, password, totp, totp_step, epoch, disabled,
-             vouched_by, created_at_us, used_at_us)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
+             vouched_by, created_at_us, used_at_us, subject)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING",
     )
     .bind(&row.id)
     .bind(&row.name)
@@ -337,6 +343,7 @@ async fn insert(
     .bind(&row.vouched_by)
     .bind(row.created_at.as_unix_micros())
     .bind(row.used_at.map(WallTime::as_unix_micros))
+    .bind(&row.subject)
     .execute(&mut **transaction)
     .await?;
     Ok(if inserted.rows_affected() == 0 { UserPut::NameTaken } else { UserPut::Done })
@@ -384,7 +391,7 @@ async fn put_link(
     put.execute(&mut **transaction).await.map(drop)
 }
 
-fn read(row: &AnyRow) -> Result<UserRow, sqlx::Error> {
+pub(super) fn read(row: &AnyRow) -> Result<UserRow, sqlx::Error> {
     let text = |column: &str| row.try_get::<String, _>(column);
     let maybe = |column: &str| row.try_get::<Option<String>, _>(column);
     Ok(UserRow {
@@ -401,5 +408,8 @@ fn read(row: &AnyRow) -> Result<UserRow, sqlx::Error> {
         vouched_by: text("vouched_by")?,
         created_at: WallTime::from_unix_micros(row.try_get("created_at_us")?),
         used_at: row.try_get::<Option<i64>, _>("used_at_us")?.map(WallTime::from_unix_micros),
+        subject: maybe("subject")?,
+        confirmed_roles: maybe("confirmed_roles")?,
+        confirmed_departments: maybe("confirmed_departments")?,
     })
 }

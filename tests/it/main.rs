@@ -51,6 +51,7 @@ mod postgres;
 mod promises;
 mod promises_ceph;
 mod protected;
+mod provider;
 mod quality;
 mod recorder_bodies;
 mod recover;

@@ -16,9 +16,29 @@ const SITE: &str = "sec-fetch-site";
 
 /// The secret in the cookie of a request.
 pub(in crate::http) fn secret(headers: &HeaderMap) -> Option<String> {
+    named(headers, NAME)
+}
+
+/// The value of a cookie.
+pub(super) fn named(headers: &HeaderMap, wanted: &str) -> Option<String> {
     let lines = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == NAME).map(|(_, secret)| secret.to_owned())
+    pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value.to_owned())
+}
+
+/// The value of `Set-Cookie` for a sign-in that is under way at the provider, whose redirect comes from another site; without
+/// a value, the cookie ends.
+pub(super) fn attempt(name: &str, sealed: Option<&str>, age_s: i64, secure: bool) -> String {
+    let age_s = sealed.map_or(0, |_| age_s);
+    let secure = if secure { "; Secure" } else { "" };
+    let sealed = sealed.unwrap_or_default();
+    format!("{name}={sealed}; Path=/sign-in/oidc; Max-Age={age_s}; HttpOnly; SameSite=Lax{secure}")
+}
+
+/// Whether a request is the browser's own wish or one of our pages', and no other site's.
+pub(super) fn is_wished(headers: &HeaderMap) -> bool {
+    let site = headers.get(SITE).map(|site| site.as_bytes());
+    site.is_none_or(|site| [b"same-origin".as_slice(), b"none"].contains(&site))
 }
 
 /// The value of `Set-Cookie` for a secret that holds for this long; without one, the cookie ends.
@@ -49,8 +69,7 @@ pub(super) fn is_of_our_page(headers: &HeaderMap) -> bool {
 /// that was told the key.
 pub(in crate::http) fn is_meant(method: &Method, headers: &HeaderMap, secret: &str) -> bool {
     if method.is_safe() {
-        let site = headers.get(SITE).map(|site| site.as_bytes());
-        return site.is_none_or(|site| [b"same-origin".as_slice(), b"none"].contains(&site));
+        return is_wished(headers);
     }
     let key = change_key(secret);
     let told = headers.get(CHANGE).map(|told| told.as_bytes()).unwrap_or_default();

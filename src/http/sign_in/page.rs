@@ -40,6 +40,36 @@ pub(super) enum Message {
     Away,
     /// The form came from elsewhere.
     Elsewhere,
+    /// An attempt by the provider is over, or was used.
+    Stale,
+    /// The provider signed nobody in.
+    Declined,
+    /// The provider does not answer.
+    ProviderAway,
+    /// What the provider says cannot be taken.
+    Invalid,
+    /// The person's groups give nothing here.
+    NoMapping,
+    /// The person's groups give different roles in different departments.
+    Mixed,
+    /// The provider left the person's groups out.
+    GroupsLeftOut,
+    /// The user is disabled.
+    Disabled,
+    /// The rights wait for a second administrator.
+    Waits,
+    /// Signed out at the provider meanwhile.
+    LoggedOut,
+    /// There is no such way to sign in.
+    NotThisWay,
+}
+
+/// How people can sign in.
+pub(super) struct Ways<'a> {
+    /// The settings.
+    pub settings: &'a SignInSettings,
+    /// The provider's name, and whether it answers.
+    pub provider: Option<(&'a str, bool)>,
 }
 
 struct Texts {
@@ -89,6 +119,31 @@ fn texts(language: Language, message: Message) -> Texts {
                 Message::Busy => "Many people are signing in at the moment. Try again shortly.",
                 Message::Away => "You cannot be signed in at the moment. Try again shortly.",
                 Message::Elsewhere => "The form did not come from this page. Try again.",
+                Message::Stale => {
+                    "This sign-in was begun more than ten minutes ago, in another browser, or has been used. Begin again."
+                }
+                Message::Declined => {
+                    "The sign-in service did not sign you in. Try again, or ask those who run it."
+                }
+                Message::ProviderAway => {
+                    "The sign-in service does not answer at the moment. Try again shortly."
+                }
+                Message::Invalid => {
+                    "The answer of the sign-in service could not be verified. Try again; if it goes on, tell your administrator."
+                }
+                Message::NoMapping => {
+                    "You were recognised, but none of your groups gives access here. Ask your administrator which group you need."
+                }
+                Message::Mixed => {
+                    "You were recognised, but your groups give different roles in different departments. That is not possible here: ask your administrator."
+                }
+                Message::GroupsLeftOut => {
+                    "You were recognised, but you are in so many groups that they were not sent here. Ask your administrator."
+                }
+                Message::Disabled => "Your user is disabled. Ask your administrator.",
+                Message::Waits => "Another administrator must confirm your access before you can sign in.",
+                Message::LoggedOut => "You have been signed out meanwhile. Sign in again.",
+                Message::NotThisWay => "You cannot sign in this way here.",
             },
         },
         Language::Danish => Texts {
@@ -120,6 +175,29 @@ fn texts(language: Language, message: Message) -> Texts {
                 Message::Busy => "Mange logger ind lige nu. Prøv igen om lidt.",
                 Message::Away => "Du kan ikke logges ind lige nu. Prøv igen om lidt.",
                 Message::Elsewhere => "Formularen kom ikke fra denne side. Prøv igen.",
+                Message::Stale => {
+                    "Du begyndte at logge ind for mere end ti minutter siden eller i en anden browser, eller svaret er allerede brugt. Begynd forfra."
+                }
+                Message::Declined => {
+                    "Login-tjenesten loggede dig ikke ind. Prøv igen, eller spørg dem, der driver den."
+                }
+                Message::ProviderAway => "Login-tjenesten svarer ikke lige nu. Prøv igen om lidt.",
+                Message::Invalid => {
+                    "Svaret fra login-tjenesten kunne ikke bekræftes. Prøv igen, og sig det til din administrator, hvis det fortsætter."
+                }
+                Message::NoMapping => {
+                    "Du er genkendt, men ingen af dine grupper giver adgang her. Spørg din administrator, hvilken gruppe du skal være i."
+                }
+                Message::Mixed => {
+                    "Du er genkendt, men dine grupper giver forskellige roller i forskellige afdelinger. Det kan ikke lade sig gøre her: Spørg din administrator."
+                }
+                Message::GroupsLeftOut => {
+                    "Du er genkendt, men du er med i så mange grupper, at de ikke er sendt med hertil. Spørg din administrator."
+                }
+                Message::Disabled => "Din bruger er spærret. Spørg din administrator.",
+                Message::Waits => "En anden administrator skal godkende din adgang, før du kan logge ind.",
+                Message::LoggedOut => "Du er blevet logget ud i mellemtiden. Log ind igen.",
+                Message::NotThisWay => "Du kan ikke logge ind på den måde her.",
             },
         },
     }
@@ -168,9 +246,43 @@ pub(super) fn alert(text: &str) -> String {
 }
 
 /// The page. Nothing from outside is part of it.
-pub(super) fn page(language: Language, form: Form, message: Message, settings: &SignInSettings) -> String {
+pub(super) fn page(language: Language, form: Form, message: Message, ways: &Ways<'_>) -> String {
     let texts = texts(language, message);
-    let Texts { lang, title, button, .. } = texts;
+    let local = if ways.settings.local { local(&texts, form) } else { String::new() };
+    let provider = ways.provider.filter(|_| form == Form::Password || !ways.settings.local);
+    let provider = provider.map(|(name, up)| by_provider(language, name, up, message)).unwrap_or_default();
+    let elsewhere = if form == Form::Token { "/sign-in?with=token&amp;" } else { "/sign-in?" };
+    let main =
+        format!("{}{provider}{local}<p>{}</p>", alert(texts.message), how_long(language, ways.settings));
+    frame(language, texts.title, Some(elsewhere), &main)
+}
+
+/// The way by the provider: a link, as the browser leaves this site. While it is away, that is said.
+fn by_provider(language: Language, name: &str, up: bool, message: Message) -> String {
+    let (lang, go, away) = match language {
+        Language::English => (
+            "en",
+            format!("Sign in with {name}"),
+            format!(
+                "{name} does not answer at the moment. Whoever is signed in stays signed in; nobody can sign in with it until it answers again."
+            ),
+        ),
+        Language::Danish => (
+            "da",
+            format!("Log ind med {name}"),
+            format!(
+                "{name} svarer ikke lige nu. Den, der er logget ind, forbliver logget ind, men ingen kan logge ind på den måde, før der er svar igen."
+            ),
+        ),
+    };
+    let told = message == Message::ProviderAway;
+    let away = if up || told { String::new() } else { format!("<p id=\"away\" role=\"status\">{away}</p>") };
+    format!("{away}<p><a class=\"button\" href=\"/sign-in/oidc?lang={lang}\">{go}</a></p>")
+}
+
+/// The forms for whoever is known here alone.
+fn local(texts: &Texts, form: Form) -> String {
+    let Texts { lang, button, .. } = texts;
     let (fields, help, (address, instead)) = match form {
         Form::Token => (
             format!(
@@ -198,15 +310,20 @@ pub(super) fn page(language: Language, form: Form, message: Message, settings: &
         Form::Password => format!("<p id=\"code-help\">{}</p>", texts.code_help),
         Form::Token => String::new(),
     };
-    let elsewhere = if form == Form::Token { "/sign-in?with=token&amp;" } else { "/sign-in?" };
-    let main = format!(
-        "{}<form method=\"post\" action=\"/sign-in\"><input type=\"hidden\" name=\"lang\" value=\"{lang}\">{fields}\
-         <button>{button}</button></form>{code_help}<p id=\"help\">{help} {}</p>\
-         <p><a href=\"{address}lang={lang}\">{instead}</a></p>",
-        alert(texts.message),
-        how_long(language, settings)
-    );
-    frame(language, title, Some(elsewhere), &main)
+    format!(
+        "<form method=\"post\" action=\"/sign-in\"><input type=\"hidden\" name=\"lang\" value=\"{lang}\">{fields}\
+         <button>{button}</button></form>{code_help}<p id=\"help\">{help}</p>\
+         <p><a href=\"{address}lang={lang}\">{instead}</a></p>"
+    )
+}
+
+/// A page from which the browser goes on by itself, and by a link. `address` is escaped here.
+pub(super) fn going_on(language: Language, title: &str, text: &str, link: &str, address: &str) -> String {
+    let address = address.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
+    let main =
+        format!("<p role=\"status\">{text}</p><p><a class=\"button\" href=\"{address}\">{link}</a></p>");
+    let page = frame(language, title, None, &main);
+    page.replacen("</head>", &format!("<meta http-equiv=\"refresh\" content=\"0;url={address}\"></head>"), 1)
 }
 
 /// The language that is asked for, else the first of the browser's that there is.
@@ -242,16 +359,50 @@ mod tests {
             Message::Busy,
             Message::Away,
             Message::Elsewhere,
+            Message::Stale,
+            Message::Declined,
+            Message::ProviderAway,
+            Message::Invalid,
+            Message::NoMapping,
+            Message::Mixed,
+            Message::GroupsLeftOut,
+            Message::Disabled,
+            Message::Waits,
+            Message::LoggedOut,
+            Message::NotThisWay,
         ];
         let settings = SignInSettings::default();
+        let ways = Ways { settings: &settings, provider: None };
         for language in [Language::English, Language::Danish] {
-            assert!(!page(language, Form::Token, Message::None, &settings).contains("role=\"alert\""));
+            assert!(!page(language, Form::Token, Message::None, &ways).contains("role=\"alert\""));
             let mut seen = std::collections::HashSet::new();
             for message in all {
-                let text = page(language, Form::Password, message, &settings);
+                let text = page(language, Form::Password, message, &ways);
                 assert!(text.contains("role=\"alert\"") && !text.contains("<script"), "{message:?}");
                 assert!(seen.insert(text));
             }
         }
+    }
+
+    #[test]
+    fn the_provider_stands_beside_the_form_or_alone_and_its_absence_is_said() {
+        let mut settings = SignInSettings::default();
+        let shown = |settings: &SignInSettings, form, up| {
+            let ways = Ways { settings, provider: Some(("City login", up)) };
+            page(Language::English, form, Message::None, &ways)
+        };
+        let both = shown(&settings, Form::Password, true);
+        assert!(
+            both.contains("href=\"/sign-in/oidc?lang=en\">Sign in with City login<")
+                && both.contains("<form")
+        );
+        assert!(!both.contains("id=\"away\""));
+        assert!(shown(&settings, Form::Password, false).contains("City login does not answer"));
+        assert!(!shown(&settings, Form::Token, true).contains("/sign-in/oidc"));
+        settings.local = false;
+        let alone = shown(&settings, Form::Token, true);
+        assert!(alone.contains("/sign-in/oidc") && !alone.contains("<form"));
+        let on = going_on(Language::Danish, "t", "x", "y", "https://a.example/?a=1&b=\"<");
+        assert!(on.contains("content=\"0;url=https://a.example/?a=1&amp;b=&quot;&lt;\""), "{on}");
     }
 }

@@ -3,6 +3,7 @@
 mod accessibility;
 mod browser;
 mod cases;
+mod provider;
 mod recordings;
 mod states;
 
