@@ -275,7 +275,8 @@ impl Opened {
     /// Users, by what they type to sign in.
     fn passwords(&self) -> Arc<PasswordSignIns> {
         let (index, clock) = (self.stores.index.clone(), Arc::clone(&self.clock));
-        Arc::new(PasswordSignIns::new(index, clock, self.factor_key.clone()))
+        let passwords = PasswordSignIns::new(index, clock, self.factor_key.clone());
+        Arc::new(passwords.beside_provider(self.config.sign_in.provider.is_some()))
     }
 
     /// Requests of callers.

@@ -125,7 +125,7 @@ impl PasswordSignIns {
             }
             None => {
                 let users = self.index.users().await?;
-                if users.into_iter().map(User::of_row).any(|user| administers(&user)) {
+                if users.into_iter().map(User::of_row).any(|user| administers(&user, self.by_provider)) {
                     return Err(NotEnrolled::Gone);
                 }
                 None
@@ -197,10 +197,10 @@ impl PasswordSignIns {
     }
 }
 
-/// Whether a user can make others.
-pub(super) fn administers(user: &User) -> bool {
+/// Whether a user can make others; `by_provider`: there is one, by which its users sign in.
+pub(super) fn administers(user: &User, by_provider: bool) -> bool {
     let may = |role: Role| role.allows(Permission::Administer);
-    (user.enrolled || user.is_provided) && !user.disabled && user.rights.roles().any(may)
+    (user.enrolled || user.is_provided && by_provider) && !user.disabled && user.rights.roles().any(may)
 }
 
 /// A user who has no password yet.

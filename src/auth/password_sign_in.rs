@@ -52,13 +52,27 @@ pub struct PasswordSignIns {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) key: FactorKey,
     pub(super) passwords: Passwords,
+    /// Whether others sign in by a provider.
+    pub(super) by_provider: bool,
     attempts: Attempts,
 }
 
 impl PasswordSignIns {
     /// Those in an index. `key` opens their second factors.
     pub fn new(index: Index, clock: Arc<dyn Clock>, key: FactorKey) -> Self {
-        Self { index, clock, key, passwords: Passwords::default(), attempts: Attempts::default() }
+        Self {
+            index,
+            clock,
+            key,
+            passwords: Passwords::default(),
+            by_provider: false,
+            attempts: Attempts::default(),
+        }
+    }
+
+    /// The same where others sign in by a provider, and may be the first who administer.
+    pub fn beside_provider(self, by_provider: bool) -> Self {
+        Self { by_provider, ..self }
     }
 
     /// The user who typed this, with a code that was not used before.

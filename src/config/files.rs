@@ -85,7 +85,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let odd = dir.path().join("odd.pem");
         std::fs::write(&odd, "not a certificate").unwrap();
+        std::fs::set_permissions(&odd, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
         let odd = odd.display();
+        let provider = "[sign_in]\nurl = 'https://optag.example'\n[[sign_in.oidc.mapping]]\ngroup = 'a'\nroles = 'auditor'\n\
+                        [sign_in.oidc]\nissuer = 'https://login.example'\nclient_id = 'optag'\n";
         let s3 = "[store]\nkind = 's3'\nbucket = 'calls'\n";
         for (text, key) in [
             (
@@ -106,6 +109,9 @@ mod tests {
                 format!("[[webhook]]\nid = 'a'\nurl = 'https://a.example'\nsecret_file = '{odd}'"),
                 "webhook.secret_file",
             ),
+            (format!("{provider}client_secret_file = '/none'"), "sign_in.oidc.client_secret_file"),
+            (format!("{provider}client_secret_file = '{odd}'"), "sign_in.oidc.client_secret_file"),
+            (format!("{provider}ca_file = '{odd}'"), "sign_in.oidc.ca_file"),
         ] {
             let error = check(&text);
             assert!(error.starts_with(key), "{text}: {error}");

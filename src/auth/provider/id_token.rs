@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::attempt::Attempt;
 use super::claims::{claim, has_groups};
 use super::http::causes;
-use super::known::{Away, FOR_TOKENS, Metadata, SIGNATURES};
+use super::known::{Away, FOR_TOKENS, Metadata, Naming, SIGNATURES};
 use super::refusal::NotByProvider;
 use super::relying_party::ProviderSignIns;
 use optag_core::clock::WallTime;
@@ -66,7 +66,8 @@ impl ProviderSignIns {
         let checked = id_token.claims(&self.verifier(&metadata), &nonce);
         let claims = match checked {
             Err(error) if names_unknown_key(&error) => {
-                metadata = self.known.with_newer_keys().await.ok_or_else(|| refused(&error))?;
+                metadata =
+                    self.known.with_newer_keys(Naming::IdToken).await.ok_or_else(|| refused(&error))?;
                 id_token.claims(&self.verifier(&metadata), &nonce).map_err(|error| refused(&error))?
             }
             checked => checked.map_err(|error| refused(&error))?,

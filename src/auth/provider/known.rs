@@ -90,12 +90,21 @@ struct Read {
     failed: Option<(Away, Instant)>,
 }
 
+/// What names a key that is not known. Anybody can send a notice, and must not keep people from signing in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Naming {
+    /// An ID token, which the provider itself gave.
+    IdToken,
+    /// A notice that somebody signed out.
+    Notice,
+}
+
 /// A provider and what is known of it.
 pub(super) struct Known {
     issuer: IssuerUrl,
     pub(super) http: Http,
     read: Mutex<Read>,
-    unknown_keys: Throttle<()>,
+    unknown_keys: Throttle<Naming>,
     is_up: AtomicBool,
     told: Lock<Option<bool>>,
 }
@@ -146,8 +155,8 @@ impl Known {
     }
 
     /// The same read anew, because a token names a key that is not known. `None`: it was read anew too often.
-    pub(super) async fn with_newer_keys(&self) -> Option<Arc<Metadata>> {
-        if !self.unknown_keys.allows((), Instant::now()) {
+    pub(super) async fn with_newer_keys(&self, naming: Naming) -> Option<Arc<Metadata>> {
+        if !self.unknown_keys.allows(naming, Instant::now()) {
             return None;
         }
         self.read_anew(&mut *self.read.lock().await).await.ok()

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-use super::known::{Away, FOR_ENDING, FOR_TOKENS, Metadata, SIGNATURES};
+use super::known::{Away, FOR_ENDING, FOR_TOKENS, Metadata, Naming, SIGNATURES};
 use super::relying_party::{ID_TOKEN, ProviderSignIns};
 use crate::auth::sign_ins::SignedIn;
 use crate::auth::token::hash;
@@ -130,7 +130,7 @@ impl ProviderSignIns {
         };
         let signed = match is_signed(&metadata, &parsed, signed, &signature) {
             None => {
-                let newer = self.known.with_newer_keys().await;
+                let newer = self.known.with_newer_keys(Naming::Notice).await;
                 newer.and_then(|newer| is_signed(&newer, &parsed, signed, &signature))
             }
             known => known,

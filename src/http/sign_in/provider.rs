@@ -7,6 +7,7 @@
 use std::time::Instant;
 
 use axum::Json;
+use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Query, State};
 use axum::http::header::LOCATION;
 use axum::http::{Extensions, HeaderMap, StatusCode};
@@ -120,7 +121,7 @@ pub(super) async fn logout(
     State(door): State<Door>,
     extensions: Extensions,
     headers: HeaderMap,
-    Form(notice): Form<Notice>,
+    notice: Result<Form<Notice>, FormRejection>,
 ) -> Response {
     let Some(provider) = &door.services.provider else {
         return Problem::new(StatusCode::NOT_FOUND, "there is no provider").into_response();
@@ -129,7 +130,8 @@ pub(super) async fn logout(
     if !door.notices.allows(client, Instant::now()) {
         return Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many logout tokens").into_response();
     }
-    let (result, why) = match provider.logout(&notice.logout_token).await {
+    let token = notice.map_or_else(|_| String::new(), |Form(notice)| notice.logout_token);
+    let (result, why) = match provider.logout(&token).await {
         Ok(names) => {
             for name in &names {
                 let detail = Some("signed out at the provider".to_owned());

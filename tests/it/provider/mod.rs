@@ -459,3 +459,63 @@ async fn without_the_provider_nobody_new_comes_in_and_nobody_is_put_out() {
         .await;
     }
 }
+
+/// Runs a command on a recorder's configuration; returns whether it succeeded, and all that it says.
+fn command(server: &Server, args: &[&str]) -> (bool, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_optag"));
+    let done = command.args(args).arg("--config").arg(server.dir.join("optag.toml")).output().unwrap();
+    let said = [done.stdout, done.stderr].concat();
+    (done.status.success(), String::from_utf8(said).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_says_what_is_wrong_with_the_provider_and_an_upgrade_does_not_wait_for_it() {
+    let mut site = Site::start((27_760, 27_790), "").await;
+    let (_, said) = command(&site.server, &["doctor"]);
+    assert!(said.contains("the provider answers; 1 of its keys can be used"), "{said}");
+    let (checked, said) = command(&site.server, &["serve", "--check"]);
+    assert!(checked && said.is_empty(), "{said}");
+    site.fake.acts().description = json!({"issuer": "http://127.0.0.1/realms/other"});
+    let (sound, said) = command(&site.server, &["doctor"]);
+    assert!(!sound && said.contains("unexpected issuer URI `http://127.0.0.1/realms/other`"), "{said}");
+    let (checked, said) = command(&site.server, &["serve", "--check"]);
+    assert!(checked && said.contains("warning: sign_in.oidc"), "{said}");
+    site.server.upgrade();
+    site.fake.acts().description = json!({});
+    becomes("it is right again", async || {
+        site.visitor().get(&site.server, "/sign-in/oidc").await.status() == 303
+    })
+    .await;
+    site.signed_in().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_provider_is_the_only_way_in_passwords_and_tokens_are_none() {
+    let site = Site::start((27_800, 27_830), "").await;
+    let Site { fake, server, _dir } = site;
+    let form = async |server: &Server| {
+        let sent = browser().post(format!("{}/sign-in", server.api)).header("sec-fetch-site", "same-origin");
+        let sent = sent.header("content-type", "application/x-www-form-urlencoded");
+        sent.body(format!("secret={}", server.token)).send().await.unwrap()
+    };
+    let answer = form(&server).await;
+    assert_eq!(answer.status(), 303);
+    let cookie = answer.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let (name, value) = cookie.split_once('=').unwrap();
+    let mut by_token = Visitor { http: browser(), cookies: vec![(name.to_owned(), value.to_owned())] };
+    assert_eq!(by_token.status(&server, "/api/v1/me").await, 200);
+    let dir = server.dir.clone();
+    drop(server);
+    let mut settings = Settings::with_ports((27_800, 27_830));
+    settings.extra = sections(&fake.issuer, &dir, "").replace("[sign_in]\n", "[sign_in]\nlocal = false\n");
+    let server = Server::start(&dir, &settings).await;
+    assert_eq!(by_token.status(&server, "/api/v1/me").await, 401, "that way was closed");
+    let answer = form(&server).await;
+    assert_eq!((answer.status().as_u16(), answer.headers().get("set-cookie")), (403, None));
+    let page =
+        Visitor { http: browser(), cookies: Vec::new() }.get(&server, "/sign-in").await.text().await.unwrap();
+    assert!(page.contains("Log ind med City login") && !page.contains("<form"), "{page}");
+    let site = Site { fake, server, _dir };
+    site.signed_in().await;
+    assert_eq!(site.server.ask("GET", "/api/v1/me", None).await.0, 200, "programs have their tokens");
+}

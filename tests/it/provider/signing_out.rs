@@ -147,6 +147,11 @@ async fn a_notice_that_is_wrong_in_any_way_or_comes_again_ends_nothing() {
     {
         assert_eq!(notify(&site, token).await.0, 400, "{token:.20}");
     }
+    for (form, body) in [(true, "token=x"), (false, "logout_token=x"), (true, "")] {
+        let sent = browser().post(format!("{}{BACK_CHANNEL}", site.server.api)).body(body);
+        let kind = if form { "application/x-www-form-urlencoded" } else { "text/plain" };
+        assert_eq!(sent.header("content-type", kind).send().await.unwrap().status(), 400, "{body}");
+    }
     assert!(is_in(&site, &mut ada).await);
     // Nothing of a refused notice was used up; a good one counts once.
     let token = site.fake.signed(json!({"typ": "logout+jwt"}), site.fake.notice("w0", &json!({"sub": "1"})));
