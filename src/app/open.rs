@@ -33,10 +33,12 @@ use crate::erasure::unfinished::UnderWay;
 use crate::http::Services;
 use crate::http::drains::Drains;
 use crate::http::nodes::Nodes;
+use crate::http::server::health::Readiness;
 use crate::index::Index;
 use crate::ledger::writer::LABEL;
 use crate::recorder::live_calls::LiveCalls;
 use crate::recorder::settings::Departments;
+use crate::recordings::oversight::OversightService;
 use crate::recordings::playback::Recordings;
 use crate::recordings::requests::RequestService;
 use crate::stores::Stores;
@@ -229,7 +231,13 @@ pub async fn open(
 
 impl Opened {
     /// Services of the API; `feed` accepts calls, `drains` the order to drain, `link` reaches other nodes.
-    pub fn services(&self, feed: Arc<dyn Feed>, drains: Arc<dyn Drains>, link: Link) -> Services {
+    pub fn services(
+        &self,
+        feed: Arc<dyn Feed>,
+        drains: Arc<dyn Drains>,
+        link: Link,
+        readiness: Option<Arc<dyn Readiness>>,
+    ) -> Services {
         let nodes = self.shared.clone().map(|shared| Arc::new(Nodes { shared, link }));
         Services {
             nodes,
@@ -238,6 +246,15 @@ impl Opened {
             library: self.library(),
             audit: self.trail(),
             requests: self.requests(),
+            oversight: Arc::new(OversightService {
+                stores: self.stores.clone(),
+                audit: self.audit.clone(),
+                signer: Arc::clone(&self.erasure.guard.signer),
+                clock: Arc::<dyn Clock>::clone(&self.clock),
+                time_zone: self.config.time_zone.clone(),
+                keep_days: self.config.longest_kept_days(),
+                readiness,
+            }),
             tokens: Arc::clone(&self.tokens),
             sign_ins: self.sign_ins(),
             users: Arc::new(self.users()),

@@ -223,7 +223,8 @@ impl Server {
         if let Some(server) = &sip_server {
             tasks.spawn(sip::publish(server.stats_stream(), server.dropped_messages()));
         }
-        let services = opened.services(recorder.clone(), drain.clone(), Link::new(tls.clone()));
+        let services =
+            opened.services(recorder.clone(), drain.clone(), Link::new(tls.clone()), Some(readiness.clone()));
         let asking = ask::start(
             &config,
             &services,

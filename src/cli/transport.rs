@@ -60,7 +60,7 @@ impl Transport {
         let access = app::open::open(Arc::new(config.clone()), None, |_| {}).await?;
         if let Access::Opened(opened) = access {
             let router = router(
-                opened.services(Arc::new(NoFeed), Arc::new(NoFeed), Link::default()),
+                opened.services(Arc::new(NoFeed), Arc::new(NoFeed), Link::default(), None),
                 Limits::default(),
             );
             return Ok(Self::Local { router, actor: Actor::local_user(), _opened: opened });

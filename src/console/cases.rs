@@ -3,6 +3,8 @@
 
 mod candidates;
 mod decide;
+mod form;
+mod gets;
 mod goes;
 mod handing;
 mod intake;
@@ -16,7 +18,7 @@ mod view;
 use axum::Router;
 use axum::extract::Query;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::get;
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -40,14 +42,14 @@ pub(super) fn routes() -> Router<Api> {
         .route("/cases/{case}/extension", get(steps::ask_extension).post(steps::extend))
         .route("/cases/{case}/candidates", get(candidates::list).post(candidates::choose))
         .route("/cases/{case}/decide/{decision}", get(decide::ask).post(decide::decide))
-        .route("/cases/{case}/carry-out", post(steps::repeat))
-        .route("/cases/{case}/close", post(steps::close))
+        .route("/cases/{case}/carry-out", get(steps::back).post(steps::repeat))
+        .route("/cases/{case}/close", get(steps::back).post(steps::close))
         .route("/cases/{case}/letter", get(handing::letter))
         .route("/cases/{case}/recordings/{id}/sheet", get(handing::sheet))
         .route("/cases/{case}/recordings/{id}/hand-out", get(handing::ask))
-        .route("/cases/{case}/recordings/{id}/file", post(handing::file))
+        .route("/cases/{case}/recordings/{id}/file", get(handing::back).post(handing::file))
         .route("/cases/{case}/recordings/{id}/link", get(handing::show_link).post(handing::link))
-        .route("/cases/{case}/recordings/{id}/revoke", post(handing::revoke))
+        .route("/cases/{case}/recordings/{id}/revoke", get(handing::back).post(handing::revoke))
 }
 
 /// What the address says.

@@ -30,6 +30,7 @@
 //!    width of a telephone.
 
 mod ask;
+mod audit;
 mod calls;
 mod cases;
 mod choices;
@@ -37,6 +38,7 @@ mod departments;
 mod errors;
 mod files;
 mod frame;
+mod health;
 mod home;
 mod layout;
 mod me;
@@ -44,6 +46,7 @@ mod navigation;
 mod parts;
 mod recording;
 mod recordings;
+mod retention;
 #[cfg(test)]
 mod tests;
 mod texts;
@@ -87,6 +90,12 @@ fn routes() -> Router<Api> {
         // The page of an earlier version.
         .route("/requests", get(|| async { Redirect::permanent("/cases") }))
         .merge(cases::routes())
+        .route("/audit", get(audit::list))
+        .route("/audit/unusual", get(audit::unusual))
+        .route("/retention", get(retention::show))
+        .route("/retention/report", get(retention::report))
+        .route("/health", get(health::show))
+        .route("/health/store", get(health::show).post(health::try_store))
         .route("/verify", get(verify::ask).post(verify::verify))
         .route("/calls", get(calls::list))
         .route("/calls/part", get(calls::part))

@@ -18,6 +18,9 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry { path: "/recordings", text: |text| text.recordings, needs: &["listen"] },
     Entry { path: "/calls", text: |text| text.calls, needs: &["see_calls"] },
     Entry { path: "/cases", text: |text| text.requests, needs: &["cases", "audit"] },
+    Entry { path: "/audit", text: |text| text.audit, needs: &["audit"] },
+    Entry { path: "/retention", text: |text| text.retention, needs: &["report"] },
+    Entry { path: "/health", text: |text| text.health, needs: &["administer"] },
 ];
 
 /// The main pages of somebody.

@@ -40,6 +40,9 @@ texts! {
         recordings: "Recordings", "Optagelser";
         requests: "Requests from callers", "Borgerhenvendelser";
         calls: "Calls", "Opkald";
+        audit: "Audit log", "Log";
+        retention: "Retention", "Opbevaring";
+        health: "Health", "Drift";
         sign_out: "Sign out", "Log ud";
         theme: "Colours", "Farver";
         theme_auto: "Auto", "Auto";
@@ -93,21 +96,26 @@ pub(in crate::console) const fn own_name(language: Language) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::console::audit::AuditTexts;
     use crate::console::calls::CallsTexts;
     use crate::console::cases::{CasesTexts, HandingTexts, StepsTexts};
+    use crate::console::health::HealthTexts;
     use crate::console::recording::{EraseTexts, RecordingTexts};
     use crate::console::recordings::RecordingsTexts;
+    use crate::console::retention::RetentionTexts;
     use crate::console::verify::VerifyTexts;
 
     /// Texts that are the same word in both languages.
-    const SAME: &[&str] = &["Administration", "Auto", "Balance", "Id", "Position"];
+    const SAME: &[&str] =
+        &["Administration", "Disk", "Import", "Node", "Version", "Auto", "Balance", "Id", "Position"];
 
     #[test]
     fn every_text_is_there_in_both_languages() {
-        let cases = [CasesTexts::ALL, HandingTexts::ALL, StepsTexts::ALL, EraseTexts::ALL];
+        let cases = [CasesTexts::ALL, HandingTexts::ALL, StepsTexts::ALL, EraseTexts::ALL, AuditTexts::ALL];
+        let oversight = [RetentionTexts::ALL, HealthTexts::ALL];
         let others =
             [CallsTexts::ALL, FrameTexts::ALL, RecordingTexts::ALL, RecordingsTexts::ALL, VerifyTexts::ALL];
-        for table in cases.into_iter().chain(others) {
+        for table in cases.into_iter().chain(others).chain(oversight) {
             for (key, english, danish) in table {
                 assert!(!english.trim().is_empty() && !danish.trim().is_empty(), "{key}");
                 assert!(english.trim() == *english && danish.trim() == *danish, "{key}");

@@ -78,6 +78,8 @@ pub enum AuditAction {
     ConfirmClock,
     /// The deletion log was repaired and replayed.
     ReplayDeletions,
+    /// A test object was written to the store and removed.
+    TestStore,
     /// The recorder was told to drain.
     Drain,
     /// A recording outside of the actor's departments was asked for; nothing of it was shown.

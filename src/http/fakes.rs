@@ -24,10 +24,15 @@ use crate::auth::users::Users;
 use crate::cases::register::Cases;
 use crate::disclosure::links::Links;
 use crate::disclosure::owner::Owner;
-use crate::http::audited::{Audit, AuditEntry, AuditError};
+use crate::http::audited::{Audit, AuditAction, AuditEntry, AuditError, Purpose};
 use crate::http::drains::{DrainState, Drains};
+use crate::http::oversight::Oversight;
+use crate::http::oversight::ages::{AgeCount, AgesFound, ExpiryCount};
+use crate::http::oversight::audit_search::{AuditFound, AuditQuery, ChainView, FoundEntry, Unusual};
+use crate::http::oversight::health::{NodeView, OutcomeCount, StoreTest};
 use crate::http::recordings::library::*;
 use crate::http::requests::*;
+use crate::http::server::health::Check;
 use crate::http::server::router::{Limits, router};
 use crate::http::services::Services;
 use crate::index::{Index, IndexPlace};
@@ -57,6 +62,9 @@ pub(crate) struct Fake {
     pub erased: Mutex<Vec<String>>,
     pub wanted: Mutex<Vec<CandidateQuery>>,
     pub audited: Mutex<Vec<AuditEntry>>,
+    pub sought: Mutex<Vec<AuditQuery>>,
+    /// Where the audit log is broken.
+    pub broken: Mutex<Option<String>>,
     pub audit_fails: AtomicBool,
     /// Whether audio begins and never ends.
     pub endless: AtomicBool,
@@ -462,6 +470,83 @@ impl Requests for Fake {
     }
 }
 
+fn found(broken: Option<String>) -> AuditFound {
+    let entry = AuditEntry {
+        at: WallTime::from_unix_micros(0),
+        actor: "ada".into(),
+        action: AuditAction::Playback,
+        purpose: Some(Purpose::Training),
+        recording: Some(id()),
+        detail: Some("request 2026-0042".to_owned().into()),
+    };
+    let search = AuditEntry { action: AuditAction::Search, recording: None, ..entry.clone() };
+    let chain = ChainView { intact: broken.is_none(), first: 1, last: 7, checkpoints: 2, fault: broken };
+    let entries = vec![FoundEntry { sequence: 7, entry }, FoundEntry { sequence: 6, entry: search }];
+    AuditFound { entries, next: Some(6), chain }
+}
+
+impl Oversight for Fake {
+    fn audit_search(&self, wanted: AuditQuery) -> BoxFuture<'_, Result<AuditFound, LibraryError>> {
+        self.sought.lock().unwrap().push(wanted);
+        let found = found(self.broken.lock().unwrap().clone());
+        async move { self.or_fail(found) }.boxed()
+    }
+
+    fn unusual(
+        &self,
+        at: WallTime,
+        within: Departments,
+    ) -> BoxFuture<'_, Result<(i64, Vec<Unusual>), LibraryError>> {
+        let recordings = vec![id()];
+        let one = Unusual { kind: "own_name", actor: "ada".into(), at, count: 1, usual: None, recordings };
+        let found = if within.cover("demo") { vec![one] } else { Vec::new() };
+        async move { self.or_fail((30, found)) }.boxed()
+    }
+
+    fn ages(&self, within: Departments) -> BoxFuture<'_, Result<AgesFound, LibraryError>> {
+        let at = WallTime::from_unix_micros(0).plus_days(40);
+        let demo = || "demo".to_owned();
+        let found = AgesFound {
+            at,
+            limit_days: 90,
+            ages: vec![
+                AgeCount { department: demo(), days: 0, count: 3 },
+                AgeCount { department: demo(), days: 12, count: 1 },
+                AgeCount { department: demo(), days: 91, count: 2 },
+            ],
+            expiries: vec![ExpiryCount { department: demo(), day: jiff::civil::date(1970, 2, 10), count: 5 }],
+        };
+        let none = AgesFound { at, limit_days: 90, ..AgesFound::default() };
+        let found = if within.cover("demo") { found } else { none };
+        async move { self.or_fail(found) }.boxed()
+    }
+
+    fn checks(&self) -> BoxFuture<'_, Vec<Check>> {
+        let check =
+            |name, ok, detail: &str| Check { name, ok, optional: true, reason: None, detail: detail.into() };
+        let away = self.fail.lock().unwrap().is_some();
+        async move { vec![check("spool", true, ""), check("store", !away, "403 Forbidden")] }.boxed()
+    }
+
+    fn try_store(&self) -> BoxFuture<'_, StoreTest> {
+        let ok = self.fail.lock().unwrap().is_none();
+        async move { StoreTest { ok, took_ms: 12, detail: (!ok).then(|| "403 Forbidden".to_owned()) } }
+            .boxed()
+    }
+
+    fn nodes(&self) -> BoxFuture<'_, Result<Vec<NodeView>, LibraryError>> {
+        let (state, version) = ("ready", "0.2.0".to_owned());
+        let node = NodeView { number: 1, state, version, calls: 2, capacity_calls: 100, silent_s: 1 };
+        async move { self.or_fail(vec![node]) }.boxed()
+    }
+
+    fn outcomes(&self, _: WallTime) -> BoxFuture<'_, Result<Vec<OutcomeCount>, LibraryError>> {
+        let (outcome, cause) = ("not_recorded".to_owned(), "refused".to_owned());
+        let one = OutcomeCount { department: "demo".into(), outcome, cause, count: 4 };
+        async move { self.or_fail(vec![one]) }.boxed()
+    }
+}
+
 /// The router on fakes.
 #[derive(Clone)]
 pub(crate) struct Api {
@@ -539,6 +624,7 @@ impl Api {
             library: fake.clone(),
             audit: fake.clone(),
             requests: fake.clone(),
+            oversight: fake.clone(),
             tokens: tokens.clone(),
             sign_ins: Arc::new(SignIns::new(user_index.clone(), tokens.clone(), Arc::new(OsClock), sign_in)),
             users: users.clone(),

@@ -14,6 +14,7 @@ mod departments;
 pub mod drains;
 mod me;
 pub mod nodes;
+pub mod oversight;
 pub mod position;
 pub mod problem;
 mod reach;

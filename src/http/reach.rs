@@ -71,7 +71,7 @@ impl Actor {
         services: &Services,
         ids: Vec<CallId>,
     ) -> Result<HashSet<CallId>, Problem> {
-        if self.departments.are_all() {
+        if self.departments.are_all() || ids.is_empty() {
             return Ok(ids.into_iter().collect());
         }
         let covered = services.library.within(ids, self.departments.clone()).await;

@@ -13,6 +13,7 @@ use crate::disclosure::owner::Owner;
 use crate::http::audited::Audit;
 use crate::http::drains::Drains;
 use crate::http::nodes::Nodes;
+use crate::http::oversight::Oversight;
 use crate::http::recordings::library::Library;
 use crate::http::requests::Requests;
 use optag_core::clock::Clock;
@@ -29,6 +30,8 @@ pub struct Services {
     pub audit: Arc<dyn Audit>,
     /// Erasures, holds, reports.
     pub requests: Arc<dyn Requests>,
+    /// Audit, ages and health, for those who oversee.
+    pub oversight: Arc<dyn Oversight>,
     /// Access tokens.
     pub tokens: Arc<Tokens>,
     /// People who are signed in to the pages.

@@ -12,6 +12,7 @@ mod candidates;
 mod cases;
 mod claims;
 mod conditions;
+mod counts;
 mod database;
 mod deletion_orders;
 mod departments;

@@ -29,6 +29,7 @@ mod handouts;
 mod importing;
 mod index;
 mod index_cases;
+mod index_counts;
 mod index_names;
 mod index_nodes;
 mod index_orders;

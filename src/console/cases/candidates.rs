@@ -8,9 +8,9 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::intake::{GivenTold, Wrong, told, told_fields};
-use super::steps::{case, refused, revision, seen, take};
-use super::view::{Case, Chosen, api};
+use super::form::{GivenTold, Wrong, told, told_fields};
+use super::steps::{refused, take};
+use super::view::{Case, Chosen, api, case, revision, seen};
 use super::{CasesTexts, StepsTexts};
 use crate::console::departments::Departments;
 use crate::console::frame::{Frame, Page};

@@ -8,11 +8,11 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::form::Wrong;
 use super::goes::Preview;
-use super::intake::Wrong;
 use super::page::{self, Notice};
-use super::steps::{case, refused, revision, take};
-use super::view::{Case, api, ground};
+use super::steps::{refused, take};
+use super::view::{Case, api, case, ground, revision};
 use super::{CasesTexts, StepsTexts};
 use crate::cases::case::Ground;
 use crate::console::ask::Failure;

@@ -6,20 +6,18 @@ use axum::extract::{Path, Query};
 use axum::http::header::{LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use maud::{Markup, html};
+use maud::html;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::intake::Wrong;
+use super::form::Wrong;
 use super::page::{self, Notice};
-use super::steps::case;
-use super::view::{Case, Chosen, api, is_number};
+use super::view::{api, case, is_number};
 use super::{CasesTexts, HandingTexts};
 use crate::console::ask::{Failure, address};
 use crate::console::choices::{code, cookie};
 use crate::console::frame::{Frame, Page, Sent};
 use crate::console::parts::{field, input, select, wrong_id};
-use crate::disclosure::sheet::Language;
 
 /// Keeps a link for the page that shows it.
 const COOKIE: &str = "optag_link";
@@ -73,50 +71,6 @@ pub(in crate::console) struct Wanted {
 struct Made {
     url: String,
     expires_at: jiff::Timestamp,
-}
-
-fn other(language: Language) -> Language {
-    match language {
-        Language::Danish => Language::English,
-        Language::English => Language::Danish,
-    }
-}
-
-/// The letter, in both languages.
-pub(super) fn answer(frame: &Frame, text: &CasesTexts, case: &Case) -> Markup {
-    let place = |language| format!("/cases/{}/letter?language={}", case.number, code(language));
-    html! {
-        section {
-            h2 { (text.answer) }
-            p { (text.letter_help) }
-            p.controls {
-                a.button href=(place(frame.language)) { (text.letter) }
-                a.button href=(place(other(frame.language))) { (text.letter_other) }
-            }
-        }
-    }
-}
-
-/// What may be done to hand a recording out.
-pub(super) fn part(frame: &Frame, _: &CasesTexts, case: &Case, one: &Chosen) -> Markup {
-    let text = HandingTexts::of(frame.language);
-    let place = |what: &str| format!("/cases/{}/recordings/{}/{what}", case.number, one.id);
-    let at = frame.zone.text(frame.language, one.started_at);
-    let open = one.result.as_ref().is_some_and(|done| done.outcome == "link_open");
-    html! {
-        div.controls {
-            @if frame.me.may("export") && case.state == "decided" {
-                a.button href=(place("hand-out")) { (text.make) span.hidden { " " (at) } }
-                @if open {
-                    form method="post" action=(place("revoke")) {
-                        (frame.key())
-                        button { (text.revoke) span.hidden { " " (at) } }
-                    }
-                }
-            }
-            a href={ (place("sheet")) "?language=" (code(frame.language)) } { (text.sheet) span.hidden { " " (at) } }
-        }
-    }
 }
 
 /// The letter as a document of its own.
@@ -213,6 +167,11 @@ async fn show(frame: &Frame, number: &str, id: &str, given: &Given, wrong: &Wron
     };
     let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     frame.page(Page::of(text.make).status(status), content)
+}
+
+/// Leads back to the case from the address of a change, where a choice of language was made on the page that followed it.
+pub(in crate::console) async fn back(frame: Frame, Path((number, _)): Path<(String, String)>) -> Response {
+    if is_number(&number) { frame.go(&format!("/cases/{number}")) } else { frame.not_found() }
 }
 
 /// Hands a recording out as a file.

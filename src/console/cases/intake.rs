@@ -10,13 +10,14 @@ use optag_core::hex::hex;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::view::{self, Case, api, asked};
-use super::{CasesTexts, steps};
+use super::CasesTexts;
+use super::form::{GivenTold, Wrong, identity_body, identity_fields, told, told_fields};
+use super::view::{Case, api, asked};
 use crate::cases::case::{Asked, IdentityCheck};
 use crate::console::ask::Failure;
 use crate::console::departments::Departments;
 use crate::console::frame::{Frame, Page, Sent};
-use crate::console::parts::{field, input, lines, select};
+use crate::console::parts::{field, input, select};
 
 /// Length of the form's key. Units: bytes.
 const KEY_BYTES: usize = 16;
@@ -34,47 +35,6 @@ pub(in crate::console) struct Given {
     told: GivenTold,
     how: String,
     identity_note: String,
-}
-
-/// What the caller told, as written.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct GivenTold {
-    /// Number called from.
-    pub number: String,
-    /// Number called.
-    pub called_number: String,
-    /// The name.
-    pub name: String,
-    /// Day of the call.
-    pub date: String,
-    /// Time of day.
-    pub time: String,
-    /// How far off the time may be.
-    pub tolerance_min: String,
-    /// The rest.
-    pub note: String,
-}
-
-/// The fields that are wrong, with what is said of each.
-#[derive(Debug, Default)]
-pub(super) struct Wrong(Vec<(&'static str, &'static str)>);
-
-impl Wrong {
-    /// Notes one.
-    pub(super) fn add(&mut self, name: &'static str, words: &'static str) {
-        self.0.push((name, words));
-    }
-
-    /// What is said of a field.
-    pub(super) fn of(&self, name: &str) -> Option<&'static str> {
-        self.0.iter().find(|(one, _)| *one == name).map(|(_, words)| *words)
-    }
-
-    /// Whether all is well.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 /// The empty form.
@@ -119,49 +79,12 @@ pub(in crate::console) async fn open(frame: Frame, Form(sent): Form<Sent<Given>>
     if given.how.is_empty() || case.identity.is_some() || case.state != "open" {
         return frame.go(&place);
     }
-    let body = steps::identity_body(case.revision, &given.how, &given.identity_note);
+    let body = identity_body(case.revision, &given.how, &given.identity_note);
     let address = format!("{}/identity", api(&case.number));
     match frame.change::<Value>(Method::POST, &address, &sent.key, Some(&body)).await {
         Err(failure) if failure.status != StatusCode::CONFLICT => frame.failed(&failure),
         _ => frame.go(&place),
     }
-}
-
-/// What was told, for the API; notes fields that cannot be read.
-pub(super) fn told(text: &CasesTexts, given: &GivenTold, wrong: &mut Wrong) -> Value {
-    let mut told = json!({});
-    let texts = [
-        ("number", &given.number),
-        ("called_number", &given.called_number),
-        ("name", &given.name),
-        ("note", &given.note),
-    ];
-    for (name, value) in texts {
-        if !value.trim().is_empty() {
-            told[name] = value.trim().into();
-        }
-    }
-    let (date, time, tolerance) = (given.date.trim(), given.time.trim(), given.tolerance_min.trim());
-    if !date.is_empty() {
-        match date.parse::<jiff::civil::Date>() {
-            Ok(date) => told["date"] = date.to_string().into(),
-            Err(_) => wrong.add("date", text.wrong_date),
-        }
-    }
-    if !time.is_empty() {
-        // Browsers send 14:30; written by hand it may be 14.30.
-        match time.replace('.', ":").parse::<jiff::civil::Time>() {
-            Ok(time) => told["time"] = time.to_string().into(),
-            Err(_) => wrong.add("time", text.wrong_time),
-        }
-    }
-    if !tolerance.is_empty() {
-        match tolerance.parse::<i64>() {
-            Ok(minutes) => told["tolerance_min"] = minutes.into(),
-            Err(_) => wrong.add("tolerance_min", text.wrong_tolerance),
-        }
-    }
-    told
 }
 
 /// What the API finds wrong, in the reader's words, at the fields of the form.
@@ -237,37 +160,4 @@ fn department(
         wrong,
         &select("department", nothing, &all, &given.department, wrong),
     )
-}
-
-/// Fields for what a caller tells, and the note where it is wanted.
-pub(super) fn told_fields(text: &CasesTexts, given: &GivenTold, wrong: &Wrong, note: bool) -> Markup {
-    let line = |id: &str, label: &str, kind: &str, value: &str| {
-        field(id, label, wrong.of(id), &input(id, kind, value, wrong.of(id)))
-    };
-    html! {
-        p.quiet.row { (text.told_help) }
-        (line("number", text.told_number, "text", &given.number))
-        (line("name", text.told_name, "text", &given.name))
-        (line("called_number", text.told_called, "text", &given.called_number))
-        (line("date", text.told_date, "date", &given.date))
-        (line("time", text.told_time, "time", &given.time))
-        (line("tolerance_min", text.told_tolerance, "number", &given.tolerance_min))
-        @if note { (field("note", text.told_note, wrong.of("note"), &lines("note", &given.note, wrong.of("note")))) }
-    }
-}
-
-/// Fields for how identity was checked.
-pub(super) fn identity_fields(
-    text: &CasesTexts,
-    nothing: Option<&str>,
-    (how, note): (&str, &str),
-    wrong: &Wrong,
-) -> Markup {
-    let ways: Vec<(&str, &str)> =
-        IdentityCheck::ALL.iter().map(|(name, _)| (*name, view::identity(text, name))).collect();
-    html! {
-        (field("how", text.identity_how, wrong.of("how"), &select("how", nothing, &ways, how, wrong.of("how"))))
-        (field("identity_note", text.identity_note, wrong.of("identity_note"),
-            &lines("identity_note", note, wrong.of("identity_note"))))
-    }
 }

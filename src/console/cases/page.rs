@@ -6,9 +6,9 @@ use axum::response::Response;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::steps::seen;
-use super::view::{self, Case, Chosen, Done};
-use super::{CasesTexts, handing, steps};
+use super::CasesTexts;
+use super::gets;
+use super::view::{self, Case, Chosen, Done, seen};
 use crate::console::departments::Departments;
 use crate::console::frame::{Frame, Page};
 use crate::console::parts::{length, name};
@@ -39,6 +39,7 @@ fn done(text: &'static CasesTexts, done: &str) -> Notice {
         "decide" => Notice::Good(text.done_decide),
         "hand_out" => Notice::Good(text.done_hand_out),
         "refuse" => Notice::Good(text.done_refuse),
+        "under_way" => Notice::Good(text.done_under_way),
         "again" => Notice::Good(text.done_again),
         "close" => Notice::Good(text.done_close),
         "revoke" => Notice::Good(text.done_revoke),
@@ -52,7 +53,7 @@ pub(in crate::console) async fn page(
     Path(number): Path<String>,
     Query(given): Query<Given>,
 ) -> Response {
-    match steps::case(&frame, &number).await {
+    match view::case(&frame, &number).await {
         Ok(case) => show(&frame, &case, done(CasesTexts::of(frame.language), &given.done)).await,
         Err(page) => page,
     }
@@ -81,7 +82,7 @@ pub(super) async fn show(frame: &Frame, case: &Case, notice: Notice) -> Response
                 section { h2 { (text.identity) } (identity(frame, text, case)) }
                 section { h2 { (text.recordings) } (recordings(frame, text, case, &departments)) }
                 section { h2 { (text.decision) } (decision(frame, text, case)) }
-                (handing::answer(frame, text, case))
+                (gets::answer(frame, text, case))
                 @if case.state == "decided" { (close(frame, text, case)) }
             },
         }
@@ -210,14 +211,18 @@ fn audio(frame: &Frame, text: &CasesTexts, case: &Case, one: &Chosen) -> Markup 
 /// What became of a recording, and what may be done with it.
 fn result(frame: &Frame, text: &CasesTexts, case: &Case, one: &Chosen) -> Markup {
     html! {
-        @if let Some(done) = &one.result { (became(frame, text, done)) }
+        @match &one.result {
+            Some(done) => (became(frame, text, done)),
+            None if case.is("erase") => span.quiet { (text.no_result) },
+            None => {},
+        }
         @if let Some(done) = &one.result { @if done.outcome == "erased" {
             " " a.button href={ "/api/v1/recordings/" (one.id) "/erasure/receipt" } download={ "receipt-" (one.id) ".json" } {
                 (text.receipt)
                 span.hidden { " " (text.receipt_of) " " (frame.zone.text(frame.language, one.started_at)) }
             }
         } }
-        @if case.is("hand_out") { (handing::part(frame, text, case, one)) }
+        @if case.is("hand_out") { (gets::part(frame, text, case, one)) }
     }
 }
 

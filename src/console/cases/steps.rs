@@ -9,9 +9,9 @@ use maud::html;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::intake::{Wrong, identity_fields};
+use super::form::{Wrong, identity_body, identity_fields};
 use super::page::{self, Notice};
-use super::view::{Case, api, is_number};
+use super::view::{Case, api, case, is_number, revision};
 use super::{CasesTexts, StepsTexts};
 use crate::console::ask::Failure;
 use crate::console::frame::{Frame, Page, Sent};
@@ -42,26 +42,6 @@ pub(in crate::console) struct GivenExtension {
     reason: String,
 }
 
-/// The revision in a form; none is none that a case has.
-pub(super) fn revision(text: &str) -> i64 {
-    text.parse().unwrap_or(0)
-}
-
-/// The hidden field that names the revision.
-pub(super) fn seen(case: &Case) -> maud::Markup {
-    html! { input type="hidden" name="revision" value=(case.revision); }
-}
-
-/// The case of an address.
-///
-/// Errors: the page to show instead.
-pub(super) async fn case(frame: &Frame, number: &str) -> Result<Case, Response> {
-    if !is_number(number) {
-        return Err(frame.not_found());
-    }
-    frame.get::<Case>(&api(number), &[]).await.map_err(|failure| frame.failed(&failure))
-}
-
 /// Takes a step.
 ///
 /// Errors: what the API refuses.
@@ -87,25 +67,20 @@ pub(super) async fn refused(
     otherwise: &'static str,
 ) -> Response {
     let text = CasesTexts::of(frame.language);
-    if failure.status != StatusCode::CONFLICT {
+    // A step that takes long goes on, though nobody waits for its answer any more.
+    let may_go_on = failure.status == StatusCode::SERVICE_UNAVAILABLE;
+    if failure.status != StatusCode::CONFLICT && !may_go_on {
         return frame.failed(failure);
     }
     match case(frame, number).await {
         Err(page) => page,
+        Ok(case) if may_go_on && case.revision == from => frame.failed(failure),
+        Ok(_) if may_go_on => frame.go(&format!("/cases/{number}?done=under_way")),
         Ok(case) => {
             let words = if case.revision == from { otherwise } else { text.changed };
             page::show(frame, &case, Notice::Bad(words)).await
         }
     }
-}
-
-/// The body of a check of identity.
-pub(super) fn identity_body(revision: i64, how: &str, note: &str) -> Value {
-    let mut body = json!({"revision": revision, "how": how});
-    if !note.trim().is_empty() {
-        body["note"] = note.trim().into();
-    }
-    body
 }
 
 /// Asks how identity was checked.
@@ -215,6 +190,11 @@ pub(in crate::console) async fn extend(
         }
         Err(failure) => refused(&frame, &number, from, &failure, text.too_late).await,
     }
+}
+
+/// Leads back to the case from the address of a step, where a choice of language was made on the page that followed it.
+pub(in crate::console) async fn back(frame: Frame, Path(number): Path<String>) -> Response {
+    if is_number(&number) { frame.go(&format!("/cases/{number}")) } else { frame.not_found() }
 }
 
 /// Erases once more what an erasure did not reach.

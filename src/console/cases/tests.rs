@@ -5,6 +5,7 @@ use crate::auth::Departments;
 use crate::console::tests::{Browser, key, text};
 use crate::http::access::Role;
 use crate::http::fakes::{NAME, NUMBER, id};
+use crate::http::recordings::library::LibraryError;
 
 /// The hidden field of a page.
 fn hidden(page: &str, name: &str) -> String {
@@ -137,9 +138,41 @@ async fn what_is_sent_twice_is_done_once_and_who_comes_second_sees_the_case_as_i
     assert_eq!(refuse.status, 409);
     assert!(shown.contains("role=\"alert\"") && shown.contains("somebody else changed the case"), "{shown}");
     assert!(shown.contains("Every copy was verified as gone"), "{shown}");
+    // A choice of language on such a page leads back to the case.
+    for step in ["close".to_owned(), "carry-out".to_owned(), format!("recordings/{}/file", id())] {
+        assert_eq!(browser.get(&format!("{place}/{step}")).await.header("location"), place);
+    }
     // Without the key of our forms nothing happens.
     let other = browser.post(&format!("{place}/close"), "revision=4&key=x").await;
     assert_eq!(other.status, 403);
+}
+
+#[tokio::test]
+async fn an_erasure_that_takes_longer_than_a_request_is_said_to_go_on() {
+    let mut browser = contact().await;
+    let place = chosen(&mut browser).await;
+    let decide = format!("{place}/decide/erase");
+    let page = browser.page(&decide).await;
+    let form = format!("key={}&revision={}", key(&page), hidden(&page, "revision"));
+    // The decision is taken, and what follows does not answer.
+    *browser.api.fake.fail.lock().unwrap() = Some(LibraryError::StoreDown);
+    let answer = browser.post(&decide, &form).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("location")),
+        (303, format!("{place}?done=under_way").as_str())
+    );
+    *browser.api.fake.fail.lock().unwrap() = None;
+    let page = browser.page(&format!("{place}?done=under_way")).await;
+    for shown in ["goes on", "No result yet", "Look again", "cannot be closed"] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    // Where nothing was decided, nothing is said to go on.
+    let place = chosen(&mut browser).await;
+    let decide = format!("{place}/decide/hand-out");
+    let page = browser.page(&decide).await;
+    let form = format!("key={}&revision={}", key(&page), hidden(&page, "revision"));
+    browser.api.fake.audit_fails.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(browser.post(&decide, &form).await.status, 503);
 }
 
 #[tokio::test]

@@ -135,6 +135,9 @@ texts! {
         done_hand_out: "Handing out is decided. Make the copy or the link below.", "Udlevering er besluttet. Lav kopien eller linket nedenfor.";
         done_refuse: "The refusal is noted.", "Afslaget er registreret.";
         done_again: "It was tried again. The results are below.", "Der er prøvet igen. Resultaterne står nedenfor.";
+        done_under_way: "It takes longer and goes on. Look again in a while for the results.",
+            "Det tager længere tid og fortsætter. Se efter resultaterne om lidt.";
+        no_result: "No result yet", "Intet resultat endnu";
         done_close: "The case is closed.", "Sagen er lukket.";
         done_revoke: "The link is revoked.", "Linket er tilbagekaldt.";
         changed: "Nothing was done: somebody else changed the case meanwhile. This is how it stands now.",

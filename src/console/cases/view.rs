@@ -1,5 +1,6 @@
 //! A case as the API shows it, and the words for what it says.
 
+use axum::response::Response;
 use jiff::civil::Date;
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -244,4 +245,24 @@ pub(super) fn is_number(text: &str) -> bool {
 /// The address of a case in the API.
 pub(super) fn api(number: &str) -> String {
     format!("/api/v1/cases/{number}")
+}
+
+/// The revision in a form; none is none that a case has.
+pub(super) fn revision(text: &str) -> i64 {
+    text.parse().unwrap_or(0)
+}
+
+/// The hidden field that names the revision.
+pub(super) fn seen(case: &Case) -> Markup {
+    html! { input type="hidden" name="revision" value=(case.revision); }
+}
+
+/// The case of an address.
+///
+/// Errors: the page to show instead.
+pub(super) async fn case(frame: &Frame, number: &str) -> Result<Case, Response> {
+    if !is_number(number) {
+        return Err(frame.not_found());
+    }
+    frame.get::<Case>(&api(number), &[]).await.map_err(|failure| frame.failed(&failure))
 }

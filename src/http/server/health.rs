@@ -9,6 +9,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use futures::future::BoxFuture;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Health checks of the parts.
 pub trait Readiness: Send + Sync {
@@ -17,7 +18,7 @@ pub trait Readiness: Send + Sync {
 }
 
 /// Result of a health check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Check {
     /// The part, for example `store`.
     pub name: &'static str,

@@ -14,6 +14,7 @@ use crate::http::admin::{drain, holds};
 use crate::http::auth::{Gate, authenticate};
 use crate::http::calls::{consents, streams};
 use crate::http::nodes::by_id;
+use crate::http::oversight::{ages, audit_entries, health as oversight_health};
 use crate::http::recordings::{accesses, playback, waveform};
 use crate::http::requests::{candidates, erasures, handout, handout_links, verify};
 use crate::http::server::client_address::Proxies;
@@ -92,6 +93,11 @@ pub fn router(services: Services, limits: Limits) -> Router {
         .routes(routes!(admin::retention))
         .routes(routes!(admin::confirm_clock))
         .routes(routes!(admin::audit_trail))
+        .routes(routes!(audit_entries::entries))
+        .routes(routes!(audit_entries::unusual))
+        .routes(routes!(ages::ages))
+        .routes(routes!(oversight_health::show))
+        .routes(routes!(oversight_health::try_store))
         .routes(routes!(drain::drain))
         .split_for_parts();
     openapi::complete(&mut document);

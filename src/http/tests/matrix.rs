@@ -138,6 +138,11 @@ fn doors() -> Vec<Door> {
         door("get", "/api/v1/retention/report", &[Report], Without, None),
         door("post", "/api/v1/retention/clock", &[Administer], Refused, None),
         door("get", "/api/v1/audit", &[Audit], Without, None),
+        door("get", "/api/v1/audit/entries", &[Audit], Without, None),
+        door("get", "/api/v1/audit/unusual", &[Audit], Without, None),
+        door("get", "/api/v1/retention/ages", &[Report], Without, None),
+        door("get", "/api/v1/health", &[Administer], Refused, None),
+        door("post", "/api/v1/health/store", &[Administer], Refused, None),
         door("post", "/api/v1/admin/drain", &[Administer], Refused, None),
     ]
 }

@@ -23,6 +23,13 @@ const PAGES: &[&str] = &[
     "/cases?state=closed",
     "/cases/new",
     "/verify",
+    "/audit",
+    "/audit?action=playback&actor=nobody",
+    "/audit?from=2026-11-31&recording=x",
+    "/audit/unusual",
+    "/retention",
+    "/retention/report",
+    "/health",
     "/nowhere",
 ];
 

@@ -1,8 +1,10 @@
 //! The web pages in a real browser, against a running recorder.
 
 mod accessibility;
+mod audit;
 mod browser;
 mod cases;
+mod oversight;
 mod provider;
 mod recordings;
 mod states;
@@ -89,6 +91,7 @@ async fn the_pages_show_each_role_its_own_work() {
         ("listener", "Recordings", vec!["Requests from callers", "Calls"]),
         ("contact", "Requests from callers", vec!["Recordings", "Calls"]),
         ("supervisor", "Calls", vec!["Recordings"]),
+        ("auditor", "Audit log", vec!["Recordings", "Calls"]),
     ];
     for (role, shown, hidden) in roles {
         sign_in(&browser, &server, &server.token_of(role)).await;
