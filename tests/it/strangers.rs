@@ -86,7 +86,8 @@ async fn with_legs(legs: Vec<Leg>, work: impl FnOnce(&mut Vec<Leg>) + Send + 'st
     .unwrap()
 }
 
-/// A call that begins in the flood. Its answer comes after a second, with audio before and after it.
+/// A call that begins in the flood. Its answer comes after a second, with audio before and after it; then both sides are
+/// silent, as on hold, for longer than anyone else needs to become the sender.
 async fn one_call(server: &Server, request: Value, n: u32) {
     let (status, admitted) = server.ask("POST", "/api/v1/calls", Some(request)).await;
     assert_eq!(status, 201, "{admitted}");
@@ -103,6 +104,8 @@ async fn one_call(server: &Server, request: Value, n: u32) {
     })
     .await;
     assert_eq!(consent(server, &id).await, "granted", "the caller's own yes is heard, and no stranger's *9");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(consent(server, &id).await, "granted", "nobody speaks for a caller on hold");
     drop(legs);
     let (_, view) = server.ask("POST", &format!("/api/v1/calls/{id}/end"), None).await;
     assert_eq!(view["outcome"]["outcome"], "recorded", "{view}");
