@@ -35,8 +35,8 @@ impl State {
     pub const fn allows(self, step: Step) -> bool {
         use Step::*;
         match self {
-            State::Open => matches!(step, Identify | Choose | Listen | Extend | Decide),
-            State::Decided => matches!(step, Listen | Extend | CarryOut | HandOut | Close),
+            State::Open => matches!(step, Amend | Identify | Choose | Listen | Extend | Decide),
+            State::Decided => matches!(step, Amend | Listen | Extend | CarryOut | HandOut | Close),
             State::Closed => false,
         }
     }
@@ -61,6 +61,8 @@ impl fmt::Display for State {
 pub enum Step {
     /// The request is taken down.
     Open,
+    /// What the caller told is corrected or completed.
+    Amend,
     /// How the caller's identity was checked.
     Identify,
     /// Which recordings are meant.
@@ -84,6 +86,7 @@ impl Step {
     pub const fn name(self) -> &'static str {
         match self {
             Step::Open => "open",
+            Step::Amend => "amend",
             Step::Identify => "identify",
             Step::Choose => "choose",
             Step::Listen => "listen",
@@ -103,12 +106,12 @@ mod tests {
     #[test]
     fn a_case_goes_one_way_and_a_closed_one_goes_nowhere() {
         use Step::*;
-        let all = [Open, Identify, Choose, Listen, Extend, Decide, CarryOut, HandOut, Close];
+        let all = [Open, Amend, Identify, Choose, Listen, Extend, Decide, CarryOut, HandOut, Close];
         let allowed = |state: State| -> Vec<&str> {
             all.into_iter().filter(|step| state.allows(*step)).map(Step::name).collect()
         };
-        assert_eq!(allowed(State::Open), ["identify", "choose", "listen", "extend", "decide"]);
-        assert_eq!(allowed(State::Decided), ["listen", "extend", "carry_out", "hand_out", "close"]);
+        assert_eq!(allowed(State::Open), ["amend", "identify", "choose", "listen", "extend", "decide"]);
+        assert_eq!(allowed(State::Decided), ["amend", "listen", "extend", "carry_out", "hand_out", "close"]);
         assert_eq!(allowed(State::Closed), Vec::<&str>::new());
         for (name, state) in State::ALL {
             assert_eq!((name.parse(), state.name()), (Ok(state), name));

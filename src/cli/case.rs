@@ -57,6 +57,13 @@ enum Action {
     Show(OneArgs),
     /// Search for recordings that the caller may mean, the likeliest first.
     Candidates(OneArgs),
+    /// Correct what the caller told: give all of it.
+    Amend {
+        #[command(flatten)]
+        one: OneArgs,
+        #[command(flatten)]
+        told: ToldArgs,
+    },
     /// Note how the caller's identity was checked.
     Identify {
         #[command(flatten)]
@@ -117,8 +124,17 @@ struct OpenArgs {
     /// Day on which the request was received; default: today.
     #[arg(long, value_name = "DAY")]
     received: Option<jiff::civil::Date>,
+    #[command(flatten)]
+    told: ToldArgs,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What the caller told.
+#[derive(Debug, Args)]
+struct ToldArgs {
     /// Number called from.
-    #[arg(long)]
+    #[arg(long, id = "told_number", value_name = "NUMBER")]
     number: Option<String>,
     /// Number called.
     #[arg(long)]
@@ -138,8 +154,21 @@ struct OpenArgs {
     /// Where to answer, and what else the caller told.
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
-    #[command(flatten)]
-    common: Common,
+}
+
+impl ToldArgs {
+    /// As the API takes it.
+    fn json(self) -> Value {
+        let Self { number, called_number, name, date, time, tolerance_min, note } = self;
+        let mut told = json!({
+            "number": number, "called_number": called_number, "name": name, "date": date, "time": time,
+            "tolerance_min": tolerance_min, "note": note,
+        });
+        if let Some(told) = told.as_object_mut() {
+            told.retain(|_, value| !value.is_null());
+        }
+        told
+    }
 }
 
 #[derive(Debug, Args)]
@@ -179,6 +208,7 @@ pub async fn run(args: CaseArgs) -> anyhow::Result<ExitCode> {
             print(&one.common, &case(&transport, &one.number).await?)
         }
         Action::Candidates(one) => candidates(&one).await,
+        Action::Amend { one, told } => step(&one, "told", json!({"told": told.json()})).await,
         Action::Identify { one, how, note } => {
             step(&one, "identity", json!({"how": snake(&how), "note": note})).await
         }
@@ -200,21 +230,15 @@ async fn case(transport: &Transport, number: &CaseNumber) -> anyhow::Result<Valu
 }
 
 async fn open(args: OpenArgs) -> anyhow::Result<ExitCode> {
-    let OpenArgs { asked, department, received, number, called_number, name, date, time, .. } = args;
-    let mut told = json!({
-        "number": number, "called_number": called_number, "name": name, "date": date, "time": time,
-        "tolerance_min": args.tolerance_min, "note": args.note,
-    });
-    if let Some(told) = told.as_object_mut() {
-        told.retain(|_, value| !value.is_null());
-    }
+    let OpenArgs { asked, department, received, told, common } = args;
+    let told = told.json();
     let body =
         json!({"asked": snake(&asked), "department": department, "received_on": received, "told": told});
-    let transport = Transport::open(&args.common.config).await?;
+    let transport = Transport::open(&common.config).await?;
     let answer = transport.send_json(Method::POST, "/api/v1/cases", &body).await?;
     let answer: Value = serde_json::from_str(&answer)?;
-    if args.common.json {
-        return print(&args.common, &answer);
+    if common.json {
+        return print(&common, &answer);
     }
     println!("{}", answer["number"].as_str().context("the answer has no number")?);
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,7 @@
 //! Requests of callers: the list of cases with their clock, the form that takes one down, a case with its steps, and what the
 //! caller gets. What a page shows and does is the API's (`http::cases`), which audits each look and each step.
 
+mod amend;
 mod candidates;
 mod decide;
 mod form;
@@ -38,6 +39,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/cases", get(list))
         .route("/cases/new", get(intake::ask).post(intake::open))
         .route("/cases/{case}", get(page::page))
+        .route("/cases/{case}/told", get(amend::ask).post(amend::amend))
         .route("/cases/{case}/identity", get(steps::ask_identity).post(steps::identify))
         .route("/cases/{case}/extension", get(steps::ask_extension).post(steps::extend))
         .route("/cases/{case}/candidates", get(candidates::list).post(candidates::choose))

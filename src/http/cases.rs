@@ -22,6 +22,7 @@ pub(in crate::http) fn routes() -> OpenApiRouter<Services> {
     OpenApiRouter::new()
         .routes(routes!(intake::open, intake::list))
         .routes(routes!(intake::show))
+        .routes(routes!(steps::amend))
         .routes(routes!(steps::identify))
         .routes(routes!(steps::choose))
         .routes(routes!(steps::extend))

@@ -58,14 +58,18 @@ async fn a_callers_request_is_answered_by_commands_and_its_receipt_verifies_for_
             "--number",
             "12 34 56 78",
             "--name",
-            "Ada Lovlace",
+            "Adda Lovlace",
             "--called-number",
-            "1010",
+            "1011",
             "--note",
             NOTE,
         ],
     );
     let number = number.trim();
+    // A slip of the pen is mended before anything is looked for.
+    let told =
+        ["--number", "12 34 56 78", "--name", "Ada Lovlace", "--called-number", "1010", "--note", NOTE];
+    done(&server, &[["case", "amend", number].as_slice(), &told].concat());
     let found: Value =
         serde_json::from_str(&done(&server, &["case", "candidates", number, "--json"])).unwrap();
     assert_eq!(found["candidates"][0]["id"], id, "{found}");

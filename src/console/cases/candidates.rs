@@ -70,7 +70,7 @@ pub(in crate::console) async fn list(
         Err(failure) => return frame.failed(&failure),
     };
     let differs = !given.other.is_empty();
-    let tried = if differs { given.told.clone() } else { of_case(&case) };
+    let tried = if differs { given.told.clone() } else { GivenTold::of_case(&case) };
     let mut wrong = Wrong::default();
     let read = told(text, &tried, &mut wrong);
     let mut found = None;
@@ -112,20 +112,6 @@ pub(in crate::console) async fn list(
     };
     let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     frame.page(Page::of(steps.choose_title).status(status), content)
-}
-
-/// What the case says, as fields of a form.
-fn of_case(case: &Case) -> GivenTold {
-    let told = case.told.clone().unwrap_or_default();
-    GivenTold {
-        number: told.number.unwrap_or_default(),
-        called_number: told.called_number.unwrap_or_default(),
-        name: told.name.unwrap_or_default(),
-        date: told.date.map(|day| day.to_string()).unwrap_or_default(),
-        time: told.time.map(|time| time.strftime("%H:%M").to_string()).unwrap_or_default(),
-        tolerance_min: told.tolerance_min.map(|minutes| minutes.to_string()).unwrap_or_default(),
-        note: String::new(),
-    }
 }
 
 fn choice(

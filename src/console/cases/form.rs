@@ -5,8 +5,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::CasesTexts;
-use super::view;
+use super::view::{self, Case};
 use crate::cases::case::IdentityCheck;
+use crate::console::ask::Failure;
 use crate::console::parts::{field, input, lines, select};
 
 /// What the caller told, as written.
@@ -27,6 +28,22 @@ pub(super) struct GivenTold {
     pub tolerance_min: String,
     /// The rest.
     pub note: String,
+}
+
+impl GivenTold {
+    /// What the case says, as fields of a form.
+    pub(super) fn of_case(case: &Case) -> Self {
+        let told = case.told.clone().unwrap_or_default();
+        Self {
+            number: told.number.unwrap_or_default(),
+            called_number: told.called_number.unwrap_or_default(),
+            name: told.name.unwrap_or_default(),
+            date: told.date.map(|day| day.to_string()).unwrap_or_default(),
+            time: told.time.map(|time| time.strftime("%H:%M").to_string()).unwrap_or_default(),
+            tolerance_min: told.tolerance_min.map(|minutes| minutes.to_string()).unwrap_or_default(),
+            note: told.note.unwrap_or_default(),
+        }
+    }
 }
 
 /// The fields that are wrong, with what is said of each.
@@ -127,4 +144,24 @@ pub(super) fn identity_body(revision: i64, how: &str, note: &str) -> Value {
         body["note"] = note.trim().into();
     }
     body
+}
+
+/// What the API finds wrong with what was told, in the reader's words, at the fields of the form.
+pub(super) fn wrong_told(text: &'static CasesTexts, told: &GivenTold, failure: &Failure) -> Wrong {
+    let nothing = [&told.number, &told.called_number, &told.name, &told.date];
+    let nothing = nothing.iter().all(|value| value.trim().is_empty());
+    let mut wrong = Wrong::default();
+    for field in &failure.fields {
+        match field.field.as_str() {
+            "told.number" if nothing => wrong.add("number", text.wrong_told),
+            "told.number" => wrong.add("number", text.wrong_text),
+            "told.called_number" => wrong.add("called_number", text.wrong_text),
+            "told.name" => wrong.add("name", text.wrong_text),
+            "told.note" => wrong.add("note", text.wrong_note),
+            "told.date" => wrong.add("date", text.wrong_time_alone),
+            "told.tolerance_min" => wrong.add("tolerance_min", text.wrong_tolerance),
+            _ => {}
+        }
+    }
+    wrong
 }

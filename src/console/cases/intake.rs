@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::CasesTexts;
-use super::form::{GivenTold, Wrong, identity_body, identity_fields, told, told_fields};
+use super::form::{GivenTold, Wrong, identity_body, identity_fields, told, told_fields, wrong_told};
 use super::view::{Case, api, asked};
 use crate::cases::case::{Asked, IdentityCheck};
 use crate::console::ask::Failure;
@@ -89,19 +89,9 @@ pub(in crate::console) async fn open(frame: Frame, Form(sent): Form<Sent<Given>>
 
 /// What the API finds wrong, in the reader's words, at the fields of the form.
 fn wrong_fields(text: &'static CasesTexts, given: &Given, failure: &Failure) -> Wrong {
-    let told = &given.told;
-    let nothing = [&told.number, &told.called_number, &told.name, &told.date];
-    let nothing = nothing.iter().all(|value| value.trim().is_empty());
-    let mut wrong = Wrong::default();
+    let mut wrong = wrong_told(text, &given.told, failure);
     for field in &failure.fields {
         match field.field.as_str() {
-            "told.number" if nothing => wrong.add("number", text.wrong_told),
-            "told.number" => wrong.add("number", text.wrong_text),
-            "told.called_number" => wrong.add("called_number", text.wrong_text),
-            "told.name" => wrong.add("name", text.wrong_text),
-            "told.note" => wrong.add("note", text.wrong_note),
-            "told.date" => wrong.add("date", text.wrong_time_alone),
-            "told.tolerance_min" => wrong.add("tolerance_min", text.wrong_tolerance),
             "received_on" => wrong.add("received_on", text.wrong_received),
             "department" => wrong.add("department", text.wrong_department),
             "asked" => wrong.add("asked", text.wrong_value),

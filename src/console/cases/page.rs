@@ -33,6 +33,7 @@ pub(super) enum Notice {
 fn done(text: &'static CasesTexts, done: &str) -> Notice {
     match done {
         "open" => Notice::Good(text.done_open),
+        "told" => Notice::Good(text.done_told),
         "identity" => Notice::Good(text.done_identity),
         "choose" => Notice::Good(text.done_choose),
         "extend" => Notice::Good(text.done_extend),
@@ -154,6 +155,7 @@ fn told(frame: &Frame, text: &CasesTexts, case: &Case) -> Markup {
             }
             @if let Some(note) = &told.note { dt { (text.told_note) } dd { bdi.lines { (note) } } }
         }
+        p { a href={ "/cases/" (case.number) "/told" } { (text.told_change) } }
     }
 }
 

@@ -213,6 +213,26 @@ async fn what_is_wrong_stands_beside_its_field_and_what_was_written_stays() {
 }
 
 #[tokio::test]
+async fn what_was_told_is_corrected_and_stands_so_in_the_letter() {
+    let mut browser = contact().await;
+    let place = opened(&mut browser).await;
+    let told = format!("{place}/told");
+    let page = browser.page(&told).await;
+    assert!(page.contains("value=\"Karen Blixen\"") && page.contains("value=\"14:30\""), "{page}");
+    let form = format!("key={}&revision={}", key(&page), hidden(&page, "revision"));
+    let wrong = browser.post(&told, &format!("{form}&name=Karin&time=10:00")).await;
+    assert!(wrong.status == 422 && text(&wrong).contains("id=\"date-wrong\""), "{}", text(&wrong));
+    let right = browser.post(&told, &format!("{form}&name=Karin+Blixen&note=a%0Ab")).await;
+    assert_eq!(
+        (right.status.as_u16(), right.header("location")),
+        (303, format!("{place}?done=told").as_str())
+    );
+    let page = browser.page(&place).await;
+    assert!(page.contains("Karin Blixen") && !page.contains(NAME), "{page}");
+    assert!(text(&browser.get(&format!("{place}/letter")).await).contains("Karin Blixen"));
+}
+
+#[tokio::test]
 async fn a_link_is_shown_after_it_was_made_and_not_once_it_is_replaced_or_revoked() {
     let mut browser = contact().await;
     let place = decided(&mut browser, "hand-out").await;

@@ -68,6 +68,8 @@ texts! {
         failed: "Failed", "Mislykkedes";
         until: "until", "indtil";
         told: "What the caller told", "Det, borgeren har oplyst";
+        told_change: "Correct", "Ret oplysningerne";
+        done_told: "What the caller told is corrected.", "Oplysningerne er rettet.";
         told_number: "Number called from", "Ringet fra nummer";
         told_called: "Number called", "Ringet til nummer";
         told_name: "The caller's name", "Borgerens navn";

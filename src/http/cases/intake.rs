@@ -116,7 +116,7 @@ pub(super) fn proper(text: &Private<String>, most: usize) -> bool {
     !text.trim().is_empty() && text.chars().count() <= most && lines()
 }
 
-fn check_told(params: &mut Params, told: &Told) {
+pub(super) fn check_told(params: &mut Params, told: &Told) {
     let texts = [
         ("told.number", &told.number, limit::TEXT_CHARS),
         ("told.called_number", &told.called_number, limit::TEXT_CHARS),

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::carry_out::{self, look_again};
-use super::intake::{NOTE_CHARS, proper};
+use super::intake::{NOTE_CHARS, check_told, proper};
 use super::reach::{audit_step, begin, bound, change, failed, reach_case};
 use super::views::{CaseView, view};
-use crate::cases::case::{Case, Chosen, Decision, Ground, Identity, IdentityCheck};
+use crate::cases::case::{Case, Chosen, Decision, Ground, Identity, IdentityCheck, Told};
 use crate::cases::register::{CaseError, Change};
 use crate::cases::state::{State as CaseState, Step};
 use crate::http::access::{Actor, Permission};
@@ -24,6 +24,16 @@ use optag_core::private::Private;
 
 /// Maximum number of recordings of a case.
 const CHOSEN_MOST: usize = 100;
+
+/// What the caller told, instead of what stands there.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AmendBody {
+    /// Revision of the case that was seen.
+    revision: i64,
+    /// All of it.
+    told: Told,
+}
 
 /// How identity was checked.
 #[derive(Deserialize, Serialize, ToSchema)]
@@ -81,6 +91,35 @@ pub(crate) struct DecisionBody {
 pub(crate) struct StepBody {
     /// Revision of the case that was seen.
     revision: i64,
+}
+
+/// Corrects or completes what the caller told.
+#[utoipa::path(post, path = "/api/v1/cases/{case}/told", tag = "cases", params(("case" = String, Path)),
+    request_body = AmendBody, responses(
+    (status = 200, body = CaseView),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+    (status = 409, body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn amend(
+    State(services): State<Services>,
+    Extension(actor): Extension<Actor>,
+    Path(number): Path<String>,
+    mut params: Params,
+    Body(body): Body<AmendBody>,
+) -> Result<Json<CaseView>, Problem> {
+    actor.need(Permission::Cases)?;
+    check_told(&mut params, &body.told);
+    params.finish()?;
+    let case = reach_case(&services, &actor, &number).await?;
+    let step = begin(&services, &actor, &case, (Step::Amend, body.revision), &body, None).await?;
+    let set = |case: &mut Case| {
+        if let Some(content) = &mut case.content {
+            content.told = body.told;
+        }
+        Ok(())
+    };
+    let taken = services.cases.take(case, &step, set).await.map_err(failed)?;
+    Ok(Json(view(&services, &actor, taken.case)))
 }
 
 /// Notes how the caller's identity was checked.

@@ -365,6 +365,27 @@ async fn wrong_fields_are_named_and_nothing_is_decided_without_identity_and_reco
 }
 
 #[tokio::test]
+async fn what_was_told_is_corrected_until_the_case_is_closed() {
+    let api = Api::new();
+    let case = Case::decided(&api, "erase").await;
+    let revision = case.seen().await["revision"].clone();
+    let wrong = json!({"revision": revision, "told": {"name": "a", "time": "10:00:00"}});
+    assert_eq!(case.step("told", wrong).await.1["field"], "told.date");
+    let told = json!({"revision": revision, "told": {"name": "Karin Blixen"}});
+    for _ in 0..2 {
+        let (status, seen) = case.step("told", told.clone()).await;
+        assert_eq!((status, &seen["told"]), (200, &json!({"name": "Karin Blixen"})), "{seen}");
+    }
+    let letter = api.get(&case.path("letter")).await;
+    assert!(String::from_utf8_lossy(&letter.bytes).contains("Karin Blixen"));
+    let revision = case.seen().await["revision"].clone();
+    assert_eq!(case.step("close", json!({"revision": revision})).await.0, 200);
+    let revision = case.seen().await["revision"].clone();
+    let told = json!({"revision": revision, "told": {"name": "x"}});
+    assert_eq!(case.step("told", told).await.0, 409);
+}
+
+#[tokio::test]
 async fn candidates_of_a_case_are_of_its_department_and_a_receipt_is_what_was_signed() {
     let api = Api::new();
     let case = Case::open(&api).await;

@@ -155,6 +155,7 @@ async fn the_openapi_document_lists_every_route_and_needs_no_token() {
         "post /api/v1/cases/{case}/recordings",
         "post /api/v1/cases/{case}/recordings/{id}/handout",
         "post /api/v1/cases/{case}/recordings/{id}/links",
+        "post /api/v1/cases/{case}/told",
         "post /api/v1/consents",
         "post /api/v1/erasures",
         "post /api/v1/health/store",

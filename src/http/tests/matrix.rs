@@ -53,6 +53,7 @@ fn doors() -> Vec<Door> {
     let erasures = json!({"recordings": [id()], "reason": "asked"});
     let case = json!({"department": "demo", "asked": "erase", "told": {"number": NUMBER, "name": NAME}});
     let identity = json!({"revision": 3, "how": "called_back"});
+    let told = json!({"revision": 3, "told": {"name": NAME}});
     let chosen = json!({"revision": 3, "recordings": [id()]});
     let extension = json!({"revision": 3, "reason": "many requests"});
     let decision = json!({"revision": 3, "decision": "erase"});
@@ -122,6 +123,7 @@ fn doors() -> Vec<Door> {
         door("get", "/api/v1/cases/{case}/preview", &[Cases], NotFound, None),
         door("get", "/api/v1/cases/{case}/letter", &[Cases], NotFound, None),
         door("get", "/api/v1/cases/{case}/recordings/{id}/sheet", &[Cases], NotFound, None),
+        door("post", "/api/v1/cases/{case}/told", &[Cases], NotFound, Some(told)),
         door("post", "/api/v1/cases/{case}/identity", &[Cases], NotFound, Some(identity)),
         door("post", "/api/v1/cases/{case}/recordings", &[Cases], NotFound, Some(chosen)),
         door("post", "/api/v1/cases/{case}/extension", &[Cases], NotFound, Some(extension)),

@@ -49,7 +49,7 @@ pub(super) async fn of_cases(server: &Server, id: &str) -> Vec<String> {
     let closed = case(server, "access", &[refusal, ("close", json!({}))]).await;
     let extended = case(server, "erase", &[("extension", json!({"reason": "many requests"}))]).await;
     let mut pages = vec![open.clone(), ready.clone(), erase.clone(), hand_out.clone(), closed, extended];
-    for part in ["identity", "extension", "candidates", "candidates?other=1&name=nobody", "letter"] {
+    for part in ["told", "identity", "extension", "candidates", "candidates?other=1&name=nobody", "letter"] {
         pages.push(format!("{open}/{part}"));
     }
     for decision in ["erase", "hand-out", "refuse"] {
