@@ -355,6 +355,24 @@ async fn an_answer_counts_once_and_in_the_browser_that_began() {
         assert_eq!(answer.status(), status, "{change}");
         assert!(!answer.text().await.unwrap().contains("<script"));
     }
+    // A good answer that another provider is said to have given, or, where it always says so, nobody.
+    site.fake.acts().description = json!({"authorization_response_iss_parameter_supported": true});
+    becomes("the recorder knows that", async || {
+        // Not so often that the address is slowed.
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        let mut visitor = site.visitor();
+        let there = visitor.begin(server).await;
+        let back = visitor.at_provider(&there).await;
+        let nobody = back.split("&iss=").next().unwrap();
+        visitor.get(server, nobody).await.status() == 401
+    })
+    .await;
+    let mut visitor = site.visitor();
+    let there = visitor.begin(server).await;
+    let back = visitor.at_provider(&there).await;
+    let other = back.replace("realms%2Fcity", "realms%2Fother");
+    assert_ne!(back, other);
+    assert_eq!(visitor.get(server, &other).await.status(), 401);
     for nothing in
         ["", "?state=", "?code=x", "?code=x&state=0000000000000000", "?code=x&state=..%2F..%2F..%2Fetc"]
     {
