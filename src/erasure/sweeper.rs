@@ -1,6 +1,7 @@
 //! The sweeper: about every minute it orders the erasure of expired recordings, retries incomplete erasures, and erases
 //! again what has reappeared. Uses trusted time only.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ const LOOK_THROUGH: Duration = Duration::from_secs(600);
 const ROUND: usize = 10_000;
 /// Name of the job to look through the store.
 const SCAN: &str = "store scan";
+/// Name of the job to end copies of day keys that others left in the store.
+const KEY_COPIES: &str = "day key copies";
 /// How long one node's scan of the store stands for all: somewhat less than the interval, so that nodes take turns.
 const SCANS_WITHIN: Duration = Duration::from_secs(540);
 /// Index rows compared with the deletion log per query.
@@ -163,7 +166,7 @@ impl Sweeper {
             if let Err(error) = self.erasure.stores.index.remove_announced_calls(oldest).await {
                 tracing::warn!(%error, "cannot remove old ledger entries");
             }
-            self.end_keys(now).await;
+            self.end_keys(now, look_through_store).await;
         }
         more
     }
@@ -271,8 +274,9 @@ impl Sweeper {
     }
 
     /// Destroys a day's key once the last recording sealed with it is due: from then on no copy of that day can be
-    /// opened, wherever it is. A held recording keeps its day's key.
-    async fn end_keys(&self, now: WallTime) {
+    /// opened, wherever it is. A held recording keeps its day's key. `look_through_store`: also copies in the store that
+    /// nodes left which are not coming back.
+    async fn end_keys(&self, now: WallTime, look_through_store: bool) {
         // Read now: another node may have placed one a moment ago.
         let held = match self.erasure.guard.holds.refresh(&self.erasure.stores.index).await {
             Ok(held) => held,
@@ -281,6 +285,7 @@ impl Sweeper {
                 return;
             }
         };
+        let held_days: HashSet<_> = held.iter().map(|hold| day(hold.id.admitted_at())).collect();
         for hold in held {
             let (keys, day) = (Arc::clone(self.erasure.stores.vault.keys()), day(hold.id.admitted_at()));
             let kept = tokio::task::spawn_blocking(move || keys.keep_until(day, hold.until)).await;
@@ -296,6 +301,18 @@ impl Sweeper {
                 }
             }
             Err(error) => tracing::error!(%error, "cannot destroy expired day keys"),
+        }
+        if !look_through_store || !matches!(self.erasure.takes_job(KEY_COPIES, SCANS_WITHIN).await, Ok(true))
+        {
+            return;
+        }
+        match self.erasure.stores.vault.sweep_copies(now, &held_days).await {
+            Ok(ended) => {
+                for key in ended {
+                    tracing::info!(key, "day key of another node destroyed: its last copy was in the store");
+                }
+            }
+            Err(error) => tracing::error!(%error, "cannot remove expired copies of day keys"),
         }
     }
 }
@@ -402,6 +419,43 @@ mod tests {
         assert!(until > now.plus_days(10) && sweeper.time.withheld() == 0);
         sweeper.sweep_since(until, None, true).await;
         assert!(sweeper.erasure.log.is_erased(later));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn invariant_09_copies_of_day_keys_that_a_lost_node_left_in_the_store_end_in_time_and_not_under_a_hold()
+     {
+        use optag_storage::archive::seal::day_keys::{DayKeys, end_of};
+        use optag_storage::archive::vault::{Escrow, Vault};
+        let dir = tempfile::tempdir().unwrap();
+        let mut erasure = erasure(dir.path()).await;
+        let policy = HoldPolicy { allowed: true, lawful_bases: vec!["court".into()], ends_anyway: false };
+        let holds = Holds::open(&dir.path().join("holds.json"), policy).unwrap();
+        erasure.guard = DeletionGuard::new(optag_core::signing::Signer::from_seed(&[7; 32]).unwrap(), holds);
+        let master = || optag_storage::spool::MasterKey::from_bytes(&[3; 32]).unwrap();
+        let (store, in_store) = (erasure.stores.store.clone(), Some(Escrow { recipient: None, dir: None }));
+        let open = |name: &str| Arc::new(DayKeys::open(&dir.path().join(name), master()).unwrap());
+        erasure.stores.vault = Vault::new(store.clone(), open("keys"), true, in_store.clone());
+        let lost = Vault::new(store.clone(), open("lost"), true, in_store);
+        let held = object(&erasure, 0).await;
+        let kept = day(held.admitted_at());
+        lost.recipient(kept, end_of(kept).plus_days(7)).await.unwrap();
+        let hold = Hold {
+            id: held,
+            until: erasure.clock.wall().plus_days(1),
+            reason: "case".into(),
+            lawful_basis: Some("court".into()),
+            by: "ada".into(),
+            at: held.admitted_at(),
+        };
+        let index = erasure.stores.index.clone();
+        erasure.guard.holds.place(&index, hold, held.admitted_at().plus_days(90), 0).await.unwrap();
+        let (sweeper, over) = (sweeper(erasure, dir.path()), end_of(kept).plus_days(9));
+        let copies = async || store.copies("recordings/keys/").await.unwrap().len();
+        sweeper.sweep(over, true).await;
+        assert_eq!(copies().await, 2, "held");
+        assert!(sweeper.erasure.guard.holds.release(&index, held, over).await.unwrap());
+        sweeper.sweep(over, true).await;
+        assert_eq!(copies().await, 0);
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -2,14 +2,14 @@
 //! in part, in plain, with bounded memory; names and recipients for what is delivered. Not here:
 //! whether it may be read, and what becomes of it.
 
+mod copies;
 mod error;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashSet;
 use std::ops::Range;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -18,16 +18,16 @@ use jiff::civil::Date;
 
 use super::manifest::Manifest;
 use super::seal::SealError;
-use super::seal::day_keys::{DayKey, DayKeys, KeyError, end_of};
-use super::seal::head::{self, FileKey, HEAD_BYTES};
+use super::seal::day_keys::{DayKey, DayKeys, KeyError};
+use super::seal::head::{self, HEAD_BYTES};
 use super::seal::identity::Recipient;
-use super::seal::stream::{CHUNK_BYTES, Opener, Sealer, covering, plain_bytes};
+use super::seal::stream::{CHUNK_BYTES, Opener, covering, plain_bytes};
+pub use crate::archive::vault::copies::Escrow;
 pub use crate::archive::vault::error::VaultError;
 use crate::store::names::{self, Kind};
 use crate::store::{Store, StoreError};
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
-use optag_core::limit::RETENTION_DAYS;
 
 /// Largest manifest: a 12-hour call's waveform and gaps. Units: bytes.
 const MANIFEST_BYTES: u64 = 64 << 20;
@@ -36,22 +36,6 @@ const KEY_FILE_BYTES: u64 = 16 << 10;
 
 /// Plain bytes of an object as they come.
 pub type Plain = BoxStream<'static, Result<Bytes, VaultError>>;
-
-/// Where copies of the days' keys go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Escrow {
-    /// Whom they are sealed for; none: the files as they are, sealed under the master key.
-    pub recipient: Option<Recipient>,
-    /// A directory; none: the store.
-    pub dir: Option<PathBuf>,
-}
-
-impl Escrow {
-    /// How a copy's name ends.
-    fn end(&self) -> &'static str {
-        if self.recipient.is_some() { ".key.age" } else { ".key" }
-    }
-}
 
 /// The store with its seal; clones share it.
 #[derive(Clone)]
@@ -126,67 +110,31 @@ impl Vault {
         Ok(Some(key.recipient))
     }
 
-    /// Makes the copy of a key that the owner wants. Done twice, it is one.
-    ///
-    /// Errors: it could not be made.
-    pub async fn copy(&self, key: &DayKey) -> Result<(), VaultError> {
-        let Some(escrow) = &self.escrow else { return Ok(()) };
-        if !key.is_own() && escrow.recipient.is_none() && escrow.dir.is_none() {
-            // It came from there, and lies there as the node wrote it that made it.
-            return Ok(());
-        }
-        let name = format!("{}{}", key.name(), escrow.end());
-        if self.copied.lock().unwrap_or_else(PoisonError::into_inner).contains(&name) {
-            return Ok(());
-        }
-        let (wanted, recipient) = (key.clone(), escrow.recipient);
-        let file = self.blocking(move |keys| copy_of(keys, &wanted, recipient)).await?;
-        match &escrow.dir {
-            None => drop(self.store.put_small(&format!("{}{name}", names::KEYS_PREFIX), file.into()).await?),
-            Some(dir) => {
-                let path = dir.join(&name);
-                self.blocking(move |_| write_copy(&path, &file)).await?;
-            }
-        }
-        self.copied.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
-        Ok(())
-    }
-
     /// Ends the keys that no recording needs at `now`, and what is left of their copies. Returns
     /// the names of those that ended.
     ///
     /// Errors: some key or copy may be left; do it again.
     pub async fn destroy_due_keys(&self, now: WallTime) -> Result<Vec<String>, VaultError> {
-        let ended = self
-            .blocking(move |keys| {
-                let mut ended = Vec::new();
-                for key in keys.due(now)? {
-                    if keys.destroy(&key, Some(now))? {
-                        ended.push(key.name());
-                    }
-                }
-                Ok(ended)
-            })
-            .await?;
+        let due = self.blocking(move |keys| keys.due(now)).await?;
+        let (own, others): (Vec<_>, Vec<_>) = due.into_iter().partition(DayKey::is_own);
+        let mut ended = self.destroy(own, now).await?;
+        let others = self.still_due(others, now).await?;
+        ended.extend(self.destroy(others, now).await?);
         self.remove_copies().await?;
         Ok(ended)
     }
 
-    /// Removes the copies of destroyed keys, in every version.
-    ///
-    /// Errors: some may be left; do it again.
-    pub async fn remove_copies(&self) -> Result<(), VaultError> {
-        for name in self.blocking(|keys| keys.destroyed()).await? {
-            for end in [".key", ".key.age"] {
-                self.store.delete_all(&format!("{}{name}{end}", names::KEYS_PREFIX)).await?;
-                if let Some(dir) = self.escrow.as_ref().and_then(|escrow| escrow.dir.clone()) {
-                    let path = dir.join(format!("{name}{end}"));
-                    self.blocking(move |_| remove_copy(&path)).await?;
+    async fn destroy(&self, due: Vec<DayKey>, now: WallTime) -> Result<Vec<String>, VaultError> {
+        let destroy = move |keys: &DayKeys| {
+            let mut ended = Vec::new();
+            for key in due {
+                if keys.destroy(&key, Some(now))? {
+                    ended.push(key.name());
                 }
             }
-            self.blocking(move |keys| keys.forget(&name)).await?;
-        }
-        Ok(())
+            Ok(ended)
+        };
+        self.blocking(destroy).await
     }
 
     /// Takes in the keys of a day that other nodes of this master key left in the store.
@@ -196,18 +144,14 @@ impl Vault {
     pub async fn fetch_keys(&self, day: Date) -> Result<usize, VaultError> {
         let known: HashSet<String> =
             self.blocking(move |keys| keys.of(day)).await?.iter().map(DayKey::name).collect();
-        let names: Vec<_> = self.store.list(names::KEYS_PREFIX).try_collect().await?;
         let (mut taken, mut failed) = (0, None);
-        for object in names {
-            let Some(name) = object.key.strip_prefix(names::KEYS_PREFIX).and_then(|n| n.strip_suffix(".key"))
-            else {
-                continue;
-            };
-            if !name.starts_with(&format!("{day}-")) || known.contains(name) {
+        for (name, copies) in self.copies().await? {
+            let object = format!("{}{name}.key", names::KEYS_PREFIX);
+            if !name.starts_with(&format!("{day}-")) || known.contains(&name) || !copies.has(&object) {
                 continue;
             }
-            let file = self.store.get_small(&object.key, KEY_FILE_BYTES).await?;
-            let until = end_of(day).plus_days(i64::from(RETENTION_DAYS));
+            let file = self.store.get_small(&object, KEY_FILE_BYTES).await?;
+            let until = copies.over_at();
             let brought = self.blocking(move |keys| match keys.open_sealed_file(&file)? {
                 (of, identity) if of == day => keys.bring_in(day, identity, until),
                 _ => Err(SealError::Form.into()),
@@ -215,7 +159,7 @@ impl Vault {
             match brought.await {
                 Ok(_) => taken += 1,
                 Err(error) => {
-                    tracing::warn!(%error, key = object.key, "cannot use the copy of a day key");
+                    tracing::warn!(%error, key = object, "cannot use the copy of a day key");
                     // That there is a newer one says the most.
                     failed = failed.filter(|other: &VaultError| other.newer().is_some()).or(Some(error));
                 }
@@ -252,7 +196,7 @@ impl Vault {
         let (size, head) = self.store.get(name, Some(0..HEAD_BYTES as u64)).await?;
         let total = plain_bytes(size)?;
         let head: Vec<Bytes> = head.try_collect().await?;
-        let key = self.open_head(id, head.concat()).await?;
+        let (_, key) = self.open_head(names::day(id.admitted_at()), head.concat()).await?;
         let part = part.unwrap_or(0..total);
         let part = part.start.min(total)..part.end.min(total);
         let (first, within) = covering(&part, total);
@@ -266,9 +210,8 @@ impl Vault {
         Ok((total, stream::try_unfold(opening, Opening::next).boxed()))
     }
 
-    /// Tries the keys of the recording's day; where none opens, those that the store has.
-    async fn open_head(&self, id: CallId, head: Vec<u8>) -> Result<aws_lc_rs::aead::LessSafeKey, VaultError> {
-        let day = names::day(id.admitted_at());
+    /// Tries the keys of a recording's day; where none opens, those that the store has.
+    async fn open_head(&self, day: Date, head: Vec<u8>) -> Result<Opened, VaultError> {
         let head = Arc::new(head);
         let tried = |head: Arc<Vec<u8>>| self.blocking(move |keys| opening_key(keys, day, &head));
         if let Some(key) = tried(Arc::clone(&head)).await? {
@@ -289,6 +232,9 @@ impl Vault {
         Ok(done.map_err(|_| KeyError::Seal(SealError::Crypto))??)
     }
 }
+
+/// The key of a day that opens an object, and the object's own.
+type Opened = (DayKey, aws_lc_rs::aead::LessSafeKey);
 
 /// A part of a sealed object, on its way through the seal.
 struct Opening {
@@ -322,47 +268,12 @@ impl Opening {
     }
 }
 
-fn opening_key(
-    keys: &DayKeys,
-    day: Date,
-    head: &[u8],
-) -> Result<Option<aws_lc_rs::aead::LessSafeKey>, KeyError> {
-    for key in keys.of(day)?.iter().rev() {
-        match head::open(head, &keys.identity(key)?) {
+fn opening_key(keys: &DayKeys, day: Date, head: &[u8]) -> Result<Option<Opened>, KeyError> {
+    for key in keys.of(day)?.into_iter().rev() {
+        match head::open(head, &keys.identity(&key)?) {
             Err(SealError::OtherKey) => {}
-            opened => return Ok(Some(opened?)),
+            opened => return Ok(Some((key, opened?))),
         }
     }
     Ok(None)
-}
-
-/// The file as it is, or what `age -d` gives the outside recipient: an identity to open with.
-/// The same each time it is made.
-fn copy_of(keys: &DayKeys, key: &DayKey, recipient: Option<Recipient>) -> Result<Vec<u8>, KeyError> {
-    let Some(recipient) = recipient else { return keys.sealed_file(key) };
-    let identity = keys.identity(key)?;
-    let secret = identity.reveal();
-    let text = format!("# optag, {}, {}\n{}\n", key.day, key.recipient, secret.as_str());
-    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
-    let hash = hash.as_ref().try_into().map_err(|_| SealError::Crypto)?;
-    let mut sealer = Sealer::new(&FileKey::of(identity.bytes(), hash)?, &recipient)?;
-    sealer.push(zeroize::Zeroizing::new(text).as_bytes())?;
-    Ok(sealer.finish()?)
-}
-
-fn write_copy(path: &std::path::Path, file: &[u8]) -> Result<(), KeyError> {
-    optag_files::atomic_file::replace(path, file).map_err(|source| KeyError::Disk {
-        step: "copy a key to",
-        path: path.to_owned(),
-        source,
-    })
-}
-
-fn remove_copy(path: &std::path::Path) -> Result<(), KeyError> {
-    match std::fs::remove_file(path) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            Err(KeyError::Disk { step: "remove", path: path.to_owned(), source })
-        }
-        _ => Ok(()),
-    }
 }

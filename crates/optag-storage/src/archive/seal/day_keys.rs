@@ -191,6 +191,14 @@ impl DayKeys {
         Ok(())
     }
 
+    /// Keeps a key at least until then. Never shortens.
+    ///
+    /// Errors: the disk's.
+    pub fn keep(&self, key: DayKey, until: WallTime) -> Result<DayKey, KeyError> {
+        let _lock = self.lock()?;
+        self.raise(key, until)
+    }
+
     /// Keys that no recording needs at `now`.
     ///
     /// Errors: the disk's.
