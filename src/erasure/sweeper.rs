@@ -29,6 +29,8 @@ const SCAN: &str = "store scan";
 const KEY_COPIES: &str = "day key copies";
 /// How long one node's scan of the store stands for all: somewhat less than the interval, so that nodes take turns.
 const SCANS_WITHIN: Duration = Duration::from_secs(540);
+/// How far back withdrawn calls without an outcome are looked for. Units: days.
+const ACCOUNTED_DAYS: i64 = 7;
 /// Index rows compared with the deletion log per query.
 const ROWS: u32 = 1_000;
 
@@ -50,7 +52,7 @@ impl Sweeper {
     /// Runs until dropped.
     pub async fn run(self) {
         let rounds = (LOOK_THROUGH.as_secs() / self.interval.as_secs().max(1)).max(1);
-        let mut round = 0u64;
+        let (mut round, started) = (0u64, self.erasure.clock.wall());
         loop {
             let moment = self.time.look_again(&self.erasure.stores.store, &self.erasure.stores.index).await;
             if let Trusted::Unconfirmed { at_least, wall } = moment.trusted {
@@ -62,6 +64,12 @@ impl Sweeper {
             }
             if round == 0 {
                 self.returned_to_index().await;
+            }
+            // What the last process knew of a withdrawal may come from the log only after a while.
+            let lately =
+                self.interval.saturating_mul(u32::try_from(round).unwrap_or(u32::MAX)) < LOOK_THROUGH;
+            if lately || round.is_multiple_of(rounds) {
+                self.account_for_withdrawn(started).await;
             }
             let until = self.permitted(moment.expiry).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "cannot sweep the index; spool and store are swept up to the previous limit");
@@ -93,6 +101,25 @@ impl Sweeper {
             }
             round = round.wrapping_add(1);
             tokio::time::sleep(self.interval).await;
+        }
+    }
+
+    /// Writes the outcome of this node's withdrawn calls that ended with its last process, before `started`.
+    async fn account_for_withdrawn(&self, started: WallTime) {
+        let (index, since) = (&self.erasure.stores.index, started.plus_days(-ACCOUNTED_DAYS));
+        let accounted = async {
+            let node = self.erasure.node()?;
+            for call in index.withdrawn_without_outcome(since, started).await? {
+                if node == 0 || call.id.node() == node {
+                    index.put_call(&call).await?;
+                    tracing::info!(call = %call.id, "call withdrawn before the last restart: outcome written");
+                    crate::metrics::call_ended(call.outcome);
+                }
+            }
+            Ok::<_, EraseError>(())
+        };
+        if let Err(error) = accounted.await {
+            tracing::warn!(%error, "cannot account for withdrawn calls");
         }
     }
 
@@ -419,6 +446,30 @@ mod tests {
         assert!(until > now.plus_days(10) && sweeper.time.withheld() == 0);
         sweeper.sweep_since(until, None, true).await;
         assert!(sweeper.erasure.log.is_erased(later));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn invariant_06_a_withdrawn_call_that_ended_with_its_process_has_its_outcome() {
+        let dir = tempfile::tempdir().unwrap();
+        let sweeper = sweeper(erasure(dir.path()).await, dir.path());
+        let erasure = &sweeper.erasure;
+        let (before, erased, known) =
+            (object(erasure, 0).await, object(erasure, 0).await, object(erasure, 0).await);
+        erasure.order(before, Cause::Withdrawal).await.unwrap();
+        erasure.order(erased, Cause::Request).await.unwrap();
+        erasure.order(known, Cause::Withdrawal).await.unwrap();
+        let (index, at) = (&erasure.stores.index, WallTime::default());
+        let lost = optag_core::call::Outcome::NoAnswer;
+        let row = |id| crate::index::CallRow { id, department: "demo".into(), ended_at: at, outcome: lost };
+        index.put_call(&row(known)).await.unwrap();
+        let started = erasure.clock.wall();
+        let later = object(erasure, 1).await;
+        erasure.order(later, Cause::Withdrawal).await.unwrap();
+        let found = async || index.withdrawn_without_outcome(at, started.plus_days(1)).await.unwrap();
+        assert_eq!(found().await.iter().map(|row| row.id).collect::<Vec<_>>(), [before, later]);
+        // A call of this process may go on.
+        sweeper.account_for_withdrawn(started).await;
+        assert_eq!(found().await.iter().map(|row| row.id).collect::<Vec<_>>(), [later]);
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -44,6 +44,7 @@ mod statement;
 mod stored;
 mod user_requests;
 mod users;
+mod withdrawn;
 
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::{Any, Row};
