@@ -25,15 +25,16 @@ use optag_storage::archive::seal::day_keys::DayKeys;
 Example:
   optag recover --spool /mnt/dead/optag-data/spool --config /etc/optag.toml
 
-Its master key, deletion log and keys of the days are looked for beside the spool. What its log
-says is erased is not delivered. Recordings go to the store and the index of this configuration,
-sealed with this node's keys. A recording that is in the store already is not stored again. Done
-twice, it is done once. Stop the recorder that works on this configuration's data first.")]
+Its master key, deletion log and keys of the days are looked for beside the spool; where there is no
+master key, this node's counts if it is given by OPTAG_MASTER_KEY or a command. What its log says is
+erased is not delivered. Recordings go to the store and the index of this configuration, sealed with
+this node's keys. A recording that is in the store already is not stored again. Done twice, it is
+done once. Stop the recorder that works on this configuration's data first.")]
 pub struct RecoverArgs {
     /// The dead recorder's spool directory.
     #[arg(long, value_name = "DIR")]
     spool: PathBuf,
-    /// Its master key; default: master.key beside the spool.
+    /// Its master key; default: master.key beside the spool, else this node's from elsewhere.
     #[arg(long, value_name = "FILE")]
     master_key: Option<PathBuf>,
     /// Its deletion log; default: deletions.log beside the spool.
@@ -54,9 +55,16 @@ pub async fn run(args: RecoverArgs) -> anyhow::Result<ExitCode> {
     }
     let beside = args.spool.parent().unwrap_or(Path::new("."));
     let file = args.master_key.clone().unwrap_or_else(|| beside.join("master.key"));
-    if !file.exists() {
-        bail!("no master key at {}: without it the spool cannot be read", file.display());
-    }
+    let theirs = match &config.spool.master_key {
+        _ if file.exists() => MasterKeySource::File(file),
+        // Nodes of one store have one master key.
+        shared @ (MasterKeySource::Environment(_) | MasterKeySource::Command(_))
+            if args.master_key.is_none() =>
+        {
+            shared.clone()
+        }
+        _ => bail!("no master key at {}: without it the spool cannot be read", file.display()),
+    };
     // A running recorder holds the lock of its own spool.
     std::fs::create_dir_all(&config.spool.dir)?;
     let own = config.spool.dir.join("lock");
@@ -64,10 +72,8 @@ pub async fn run(args: RecoverArgs) -> anyhow::Result<ExitCode> {
         .lock(&own)
         .with_context(|| format!("a recorder is running on {}; stop it first", config.data_dir.display()))?;
     // The dead recorder's spool and master key; everything else is this installation's.
-    config.seal.master_key =
-        Some(std::mem::replace(&mut config.spool.master_key, MasterKeySource::File(file)));
+    config.seal.master_key = Some(std::mem::replace(&mut config.spool.master_key, theirs.clone()));
     config.spool.dir.clone_from(&args.spool);
-    let theirs = config.spool.master_key.clone();
     let opened = open(Arc::new(config), None, |_| {}).await?.alone()?;
     let keys = args.keys.unwrap_or_else(|| beside.join("keys"));
     let taken = take_keys(&opened, &keys, &theirs).await?;

@@ -73,6 +73,39 @@ async fn a_dead_recorders_spool_is_delivered_from_elsewhere_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_spool_of_a_node_with_the_same_master_key_from_elsewhere_is_delivered_without_a_file_of_it() {
+    let (dead, alive) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut settings = Settings::with_ports((21_891, 21_899));
+    let master = ("OPTAG_MASTER_KEY".to_owned(), "07".repeat(32));
+    settings.extra = "[store]\nkind = \"s3\"\nbucket = \"calls\"\nendpoint = \"http://127.0.0.1:9\"\n\
+                      allow_http = true\nmanage_lifecycle = false\n"
+        .into();
+    settings.env =
+        ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| (name.into(), "x".into())).into();
+    settings.env.push(master.clone());
+    let server = Server::start(dead.path(), &settings).await;
+    let id = call(&server, true).await;
+    server.kill();
+    let mut settings = Settings::with_ports((21_891, 21_899));
+    settings.env.push(master.clone());
+    assert_eq!(Server::start(alive.path(), &settings).await.terminate().code(), Some(0));
+    let (spool, data) = (dead.path().join("data/spool"), alive.path().join("data"));
+    let recover = |master: Option<&str>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_optag"));
+        command.args(["recover", "--spool"]).arg(&spool).arg("--data").arg(&data);
+        command.envs(master.map(|master| ("OPTAG_MASTER_KEY", master)));
+        let done = command.output().unwrap();
+        (done.status.success(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
+    };
+    let (good, said) = recover(None);
+    assert!(!good && said.contains("no master key"), "{said}");
+    let (good, said) = recover(Some(&master.1));
+    assert!(good && said.contains("1 calls delivered"), "{said}");
+    let files = stored(&data);
+    assert!(files.len() == 1 && files[0].contains(&id), "{files:?}\n{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_index_comes_back_from_the_store() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &Settings::with_ports((21_850, 21_890))).await;

@@ -19,7 +19,7 @@ use optag_core::call::Outcome;
 use optag_core::clock::WallTime;
 use optag_core::id::CallId;
 use optag_media::fact::{Ended, EndedBy, MediaBlock};
-use optag_storage::archive::deliver::{Deliverer, Records, Source};
+use optag_storage::archive::deliver::{DeliverError, Deliverer, Records, Source};
 use optag_storage::archive::seal::day_keys::DayKeys;
 use optag_storage::archive::vault::Vault;
 use optag_storage::spool::MasterKey;
@@ -265,6 +265,33 @@ async fn two_nodes_that_deliver_one_recording_make_one() {
     let ours: Vec<_> = state.created.iter().filter(|name| !name.starts_with(names::PROBE_PREFIX)).collect();
     assert_eq!(ours.len(), 2, "{ours:?}");
     assert!(ours.iter().all(|name| names::parse(name).is_some_and(|(found, _)| found == id)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_lost_node_had_stored_and_not_noted_is_the_same_object_for_whoever_delivers_its_spool() {
+    let (keys, double) = (tempfile::tempdir().unwrap(), Double::start().await);
+    let open = |name: &str| vault(store(&double), &keys.path().join(name));
+    let (lost, other, stranger) = (open("lost"), open("other"), open("stranger"));
+    for (_, source) in [call(), long_call()] {
+        let first = Deliverer::new(lost.clone()).deliver(&source).await.unwrap();
+        // Without its day key nobody can tell what is there.
+        let refused = Deliverer::new(stranger.clone()).deliver(&source).await;
+        assert!(matches!(refused, Err(DeliverError::Store(StoreError::Conflict))), "{refused:?}");
+        for key in lost.keys().list().unwrap() {
+            other.keys().bring_in(key.day, lost.keys().identity(&key).unwrap(), WallTime::default()).unwrap();
+        }
+        let again = Deliverer::new(other.clone()).deliver(&source).await.unwrap();
+        assert_eq!(again.object, first.object);
+        let needed = other.keys().list().unwrap().iter().map(|key| key.needed_until).min();
+        assert_eq!(needed, Some(first.expires_at), "the key stays as long as the recording");
+        // The same where a key was rotated between two attempts.
+        lost.keys().rotate(names::day(first.call.started_at), first.expires_at).unwrap();
+        let again = Deliverer::new(lost.clone()).deliver(&source).await.unwrap();
+        assert_eq!(again.object, first.object);
+    }
+    let state = double.state.lock().unwrap();
+    let ours: Vec<_> = state.created.iter().filter(|name| !name.starts_with(names::PROBE_PREFIX)).collect();
+    assert_eq!(ours.len(), 4, "{ours:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,6 +79,13 @@ impl From<SealError> for DeliverError {
     }
 }
 
+/// What came of one attempt.
+enum Attempt {
+    Delivered(Box<Manifest>),
+    /// Another object of the recording is there, sealed for this key.
+    SealedFor(Recipient),
+}
+
 /// Where a recording comes from.
 #[derive(Clone)]
 pub struct Source {
@@ -119,12 +126,28 @@ impl Deliverer {
     ///
     /// Errors: as [`DeliverError`]; nothing may be released.
     pub async fn deliver(&self, source: &Source) -> Result<Manifest, DeliverError> {
+        let delivered = match self.attempt(source, None).await? {
+            // Stored before, by a node or under a key that does not seal today: the same again is the same object.
+            Attempt::SealedFor(recipient) => self.attempt(source, Some(recipient)).await?,
+            delivered => delivered,
+        };
+        match delivered {
+            Attempt::Delivered(manifest) => Ok(*manifest),
+            Attempt::SealedFor(_) => Err(StoreError::Conflict.into()),
+        }
+    }
+
+    /// `sealed_for`: whom an object that is there already is sealed for.
+    async fn attempt(&self, source: &Source, sealed_for: Option<Recipient>) -> Result<Attempt, DeliverError> {
         let room = self.room(2 * PART_BYTES as u64).await?;
         let reading = Arc::clone(&source.records);
         let looked = tokio::task::spawn_blocking(move || look(reading()?));
         let (mut manifest, short) = looked.await.map_err(failed)??;
         let day = names::day(manifest.call.started_at);
-        let recipient = self.vault.recipient(day, manifest.expires_at).await?;
+        let recipient = match sealed_for {
+            Some(recipient) => Some(recipient),
+            None => self.vault.recipient(day, manifest.expires_at).await?,
+        };
         let hash = unhex(&manifest.audio_sha256).and_then(|hash| hash.try_into().ok());
         let hash: [u8; 32] = hash.ok_or(SealError::Form)?;
         let name = |kind| names::name(manifest.id(), manifest.call.started_at, kind, recipient.is_some());
@@ -134,7 +157,7 @@ impl Deliverer {
         let stored = if let Some(plain) = short.filter(|_| bytes <= PART_BYTES as u64) {
             let whole = tokio::task::spawn_blocking(move || packing.whole(plain)).await.map_err(failed)??;
             let _room = shrunk(room, bytes);
-            self.vault.store().put_small(&audio, whole).await?
+            self.vault.store().put_small(&audio, whole).await
         } else {
             drop(room);
             let (parts, received) = mpsc::channel(1);
@@ -148,10 +171,19 @@ impl Deliverer {
             let stored = self.vault.store().put_parts_noted(&audio, received, &begun).await;
             // Where the store gave up, so did the packing; where the packing failed, it tells why.
             match (packed.await.map_err(failed)?, stored) {
-                (Ok(()), stored) => stored?,
-                (Err(_), Err(error)) => return Err(error.into()),
                 (Err(error), Ok(_)) => return Err(error),
+                (_, stored) => stored,
             }
+        };
+        let stored = match stored {
+            Err(StoreError::Conflict) if sealed_for.is_none() && recipient.is_some() => {
+                let there = self.vault.sealed_for(day, &audio, manifest.expires_at).await?;
+                return match there.filter(|there| Some(*there) != recipient) {
+                    Some(there) => Ok(Attempt::SealedFor(there)),
+                    None => Err(StoreError::Conflict.into()),
+                };
+            }
+            stored => stored?,
         };
         manifest.object = Some(ObjectFacts {
             bytes: stored.bytes,
@@ -166,7 +198,7 @@ impl Deliverer {
                 StoredObject { name: beside, version: described, upload: None },
             ],
         };
-        Ok(manifest)
+        Ok(Attempt::Delivered(Box::new(manifest)))
     }
 
     /// Returns the version that was stored, where the store keeps versions.

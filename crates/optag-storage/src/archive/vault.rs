@@ -110,6 +110,27 @@ impl Vault {
         Ok(Some(key.recipient))
     }
 
+    /// Whom the sealed object of this name is sealed for, if a key of its day opens it, which is kept until then.
+    ///
+    /// Errors: as [`VaultError`].
+    pub async fn sealed_for(
+        &self,
+        day: Date,
+        name: &str,
+        needed_until: WallTime,
+    ) -> Result<Option<Recipient>, VaultError> {
+        let (_, head) = self.store.get(name, Some(0..HEAD_BYTES as u64)).await?;
+        let head: Vec<Bytes> = head.try_collect().await?;
+        let key = match self.open_head(day, head.concat()).await {
+            Ok((key, _)) => key,
+            Err(VaultError::NoKey) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let key = self.blocking(move |keys| keys.keep(key, needed_until)).await?;
+        self.copy(&key).await?;
+        Ok(Some(key.recipient))
+    }
+
     /// Ends the keys that no recording needs at `now`, and what is left of their copies. Returns
     /// the names of those that ended.
     ///
