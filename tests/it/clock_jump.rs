@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::conversation::recorded;
 use crate::server::{Server, Settings};
 
-const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+pub(crate) const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
 /// A recording that is in the store.
 async fn stored(server: &Server) -> String {

@@ -127,6 +127,11 @@ impl Call {
         self.session.serve(span).await.is_ok() && self.session.met.ended_by_server == 0
     }
 
+    /// The caller presses keys, which signalling passes on; whether the recorder took them.
+    pub(super) async fn press(&mut self, keys: &str) -> bool {
+        matches!(tokio::time::timeout(REQUEST_WITHIN, self.session.keys(keys)).await, Ok(Ok(())))
+    }
+
     /// Ends it; what was said, and whether there was an answer.
     pub(super) async fn end(mut self) -> (Duration, bool) {
         let said = self.voices.end(&self.name);

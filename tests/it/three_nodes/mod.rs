@@ -1,10 +1,17 @@
 //! Three recorders on one PostgreSQL and one S3 behind a Kamailio dispatcher, each on a host of its own (`network`), with
 //! calls by SIPREC through Kamailio. `NODES_CALLS` sets the number of calls, `NODES_SEED` the seed.
 
+mod asking;
 mod calling;
+mod everything_at_once;
+mod faults;
 pub(crate) mod network;
+mod notes;
+mod plan;
 mod rolling_restart;
 mod site;
+mod talking;
+mod verdict;
 
 use network::Network;
 

@@ -41,6 +41,16 @@ impl Host {
         let done = self.within(|| Command::new(program).args(line.split(' ')).output().unwrap());
         assert!(done.status.success(), "{program} {line}: {}", String::from_utf8_lossy(&done.stderr));
     }
+
+    /// No route from this host to that one any more; packets vanish.
+    pub(crate) fn loses(&self, other: &Self) {
+        self.ip(&format!("route add blackhole {}/32", other.ip));
+    }
+
+    /// There is one again.
+    pub(crate) fn finds(&self, other: &Self) {
+        self.ip(&format!("route del blackhole {}/32", other.ip));
+    }
 }
 
 /// A bridge on a host, where the test itself is, and the hosts at its ports.
@@ -82,6 +92,12 @@ impl Network {
         host.ip(&format!("addr add {}/24 dev eth0", host.ip));
         host.ip("link set eth0 up");
         host
+    }
+
+    /// Cuts the host off from all others, without a word to anyone, or joins it again.
+    pub(crate) fn cut(&self, host: &Host, cut: bool) {
+        let (last, state) = (host.ip.octets()[3], if cut { 0 } else { 3 });
+        self.hub.command("bridge", &format!("link set dev port{last} state {state}"));
     }
 }
 

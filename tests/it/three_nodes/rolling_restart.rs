@@ -61,7 +61,7 @@ async fn all_in_turn(network: Network) {
         server.signal(libc::SIGTERM);
         let status = tokio::task::spawn_blocking(move || server.ended()).await.unwrap();
         assert_eq!(status.code(), Some(0), "{}", site.logs());
-        let server = site.start(node).await;
+        let server = site.start(node);
         for server in servers.iter().chain([&server]) {
             server.metric_becomes("optag_nodes", "ready", NODES as f64).await;
         }
