@@ -346,6 +346,7 @@ fn action(text: &AuditTexts, action: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::ACTIONS;
+    use crate::auth::Departments;
     use crate::console::tests::{Browser, text};
     use crate::http::access::Role;
     use crate::http::audited::AuditAction;
@@ -382,6 +383,17 @@ mod tests {
         assert!(page.contains("eget navn") && page.contains("seneste 30 dage"), "{page}");
         let mut contact = browser.another(Role::Contact).await;
         assert_eq!(contact.get("/audit").await.status, 403);
+    }
+
+    #[tokio::test]
+    async fn a_supervisor_sees_entries_about_recordings_of_own_departments_alone() {
+        let row = |number: &str| format!("data-head=\"No.\">{number}</td>");
+        for (department, seen) in [("demo", true), ("elsewhere", false)] {
+            let mut browser = Browser::within(Role::Supervisor, Departments::only([department])).await;
+            let page = browser.page("/audit").await;
+            assert_eq!(page.contains(&row("7")), seen, "{department}: {page}");
+            assert!(!page.contains(&row("6")), "a search is about no recording: {page}");
+        }
     }
 
     #[tokio::test]
