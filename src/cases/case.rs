@@ -136,7 +136,7 @@ named! {
     }
 }
 
-/// What a caller told. Unknown data are omitted.
+/// What a caller said. Unknown data are omitted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Told {
@@ -273,7 +273,7 @@ impl Outcome {
 /// What a case says until it is closed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Content {
-    /// What the caller told.
+    /// What the caller said.
     pub told: Told,
     /// How identity was checked.
     #[serde(default)]
@@ -296,7 +296,7 @@ pub struct Case {
     pub row: CaseRow,
     /// Its state.
     pub state: State,
-    /// What the caller told and what was done; none once it is closed.
+    /// What the caller said and what was done; none once it is closed.
     pub content: Option<Content>,
 }
 

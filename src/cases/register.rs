@@ -36,7 +36,7 @@ pub struct NewCase {
     pub asked: Asked,
     /// Day of receipt.
     pub received_on: Date,
-    /// What the caller told.
+    /// What the caller said.
     pub told: Told,
 }
 
@@ -227,7 +227,7 @@ impl Cases {
         .await
     }
 
-    /// Closes a case: what the caller told is gone from then on.
+    /// Closes a case: what the caller said is gone from then on.
     ///
     /// Errors: as [`Cases::take`]; results are not final; the old text is still in a file of the index.
     pub async fn close(&self, case: Case, change: &Change) -> Result<Taken, CaseError> {

@@ -61,7 +61,7 @@ impl fmt::Display for State {
 pub enum Step {
     /// The request is taken down.
     Open,
-    /// What the caller told is corrected or completed.
+    /// What the caller said is corrected or completed.
     Amend,
     /// How the caller's identity was checked.
     Identify,

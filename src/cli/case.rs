@@ -29,7 +29,7 @@ Examples:
   optag case list
 
 A case has a legal time limit of one month from receipt, which `optag case extend` makes three. Closing it
-erases what the caller told; number, dates, kind, decision, who decided and how many recordings stay.
+erases what the caller said; number, dates, kind, decision, who decided and how many recordings stay.
 
 Exit code 0: it is done. 1: it failed, somebody else changed the case meanwhile, or a recording that was
 decided on is not erased or handed out (yet). 2: wrong arguments, or no installation.")]
@@ -57,7 +57,7 @@ enum Action {
     Show(OneArgs),
     /// Search for recordings that the caller may mean, the likeliest first.
     Candidates(OneArgs),
-    /// Correct what the caller told: give all of it.
+    /// Correct what the caller said: give all of it.
     Amend {
         #[command(flatten)]
         one: OneArgs,
@@ -109,7 +109,7 @@ enum Action {
     },
     /// Erase once more what an erasure did not reach.
     CarryOut(OneArgs),
-    /// Close a case: what the caller told is erased.
+    /// Close a case: what the caller said is erased.
     Close(OneArgs),
 }
 
@@ -130,7 +130,7 @@ struct OpenArgs {
     common: Common,
 }
 
-/// What the caller told.
+/// What the caller said.
 #[derive(Debug, Args)]
 struct ToldArgs {
     /// Number called from.

@@ -164,7 +164,7 @@ async fn with_the_store_down_the_key_goes_at_once_and_the_objects_when_it_is_bac
     std::fs::write(&store, b"in the way").unwrap();
     let waiting = record(&server).await;
     assert_eq!(spool_keys(&server), 1, "the second call waits in the spool");
-    // It is found there too, by what its caller tells.
+    // It is found there too, by what its caller says.
     let told = "/api/v1/candidates?purpose=caller_request&number=12345678";
     becomes("the waiting call is found", async || server.ask("GET", told, None).await.1["total"] == 2).await;
 

@@ -1,4 +1,4 @@
-//! Correcting what a caller told: a name that was misspelt would stand so in the letter.
+//! Correcting what a caller said: a name that was misspelt would stand so in the letter.
 
 use axum::Form;
 use axum::extract::Path;

@@ -1,4 +1,4 @@
-//! Fields of the forms of a case: what a caller tells, how identity was checked, and what is wrong with them.
+//! Fields of the forms of a case: what a caller says, how identity was checked, and what is wrong with them.
 
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use crate::cases::case::IdentityCheck;
 use crate::console::ask::Failure;
 use crate::console::parts::{field, input, lines, select};
 
-/// What the caller told, as written.
+/// What the caller said, as written.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct GivenTold {
@@ -104,7 +104,7 @@ pub(super) fn told(text: &CasesTexts, given: &GivenTold, wrong: &mut Wrong) -> V
     told
 }
 
-/// Fields for what a caller tells, and the note where it is wanted.
+/// Fields for what a caller says, and the note where it is wanted.
 pub(super) fn told_fields(text: &CasesTexts, given: &GivenTold, wrong: &Wrong, note: bool) -> Markup {
     let line = |id: &str, label: &str, kind: &str, value: &str| {
         field(id, label, wrong.of(id), &input(id, kind, value, wrong.of(id)))

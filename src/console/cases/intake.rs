@@ -1,4 +1,4 @@
-//! The form that takes a caller's request down. In: what the caller tells, days and times as the caller's calendar and clock
+//! The form that takes a caller's request down. In: what the caller says, days and times as the caller's calendar and clock
 //! have them. Out: a case. The form carries a key of its own, so that sending it twice opens one case.
 
 use aws_lc_rs::rand;

@@ -1,4 +1,4 @@
-//! A case: its time limit, what the caller told, and its steps in their order.
+//! A case: its time limit, what the caller said, and its steps in their order.
 
 use axum::extract::{Path, Query};
 use axum::http::StatusCode;

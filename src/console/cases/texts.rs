@@ -67,16 +67,16 @@ texts! {
         link_expired: "The link ended unused", "Linket udløb ubrugt eller blev tilbagekaldt";
         failed: "Failed", "Mislykkedes";
         until: "until", "indtil";
-        told: "What the caller told", "Det, borgeren har oplyst";
+        told: "What the caller said", "Det, borgeren har oplyst";
         told_change: "Correct", "Ret oplysningerne";
-        done_told: "What the caller told is corrected.", "Oplysningerne er rettet.";
+        done_told: "What the caller said is corrected.", "Oplysningerne er rettet.";
         told_number: "Number called from", "Ringet fra nummer";
         told_called: "Number called", "Ringet til nummer";
         told_name: "The caller's name", "Borgerens navn";
         told_date: "Day of the call", "Dato for opkaldet";
         told_time: "Time of day, local", "Klokkeslæt (lokal tid)";
         told_tolerance: "Plus or minus minutes", "Plus/minus minutter";
-        told_note: "Where to answer, and what else was told", "Hvor der skal svares, og hvad der ellers er oplyst";
+        told_note: "Where to answer, and what else was said", "Hvor der skal svares, og hvad der ellers er oplyst";
         told_help: "A number, a name or a day is enough. The last digits of a number and a misspelt name are found too.",
             "Et nummer, et navn eller en dato er nok. De sidste cifre af et nummer og et forkert stavet navn findes også.";
         opened: "Opened", "Oprettet";
@@ -123,11 +123,11 @@ texts! {
         letter_help: "The letter says what was decided and done, until now. Print it, or copy its text.",
             "Brevet fortæller, hvad der er afgjort og gjort indtil nu. Udskriv det, eller kopiér teksten.";
         close: "Close the case", "Luk sagen";
-        close_help: "What the caller told, how identity was checked, reasons and the chosen recordings are erased. Number, dates, kind, decision and how many recordings came to which result stay. Save receipts and send the letter first.",
+        close_help: "What the caller said, how identity was checked, reasons and the chosen recordings are erased. Number, dates, kind, decision and how many recordings came to which result stay. Save receipts and send the letter first.",
             "Det, borgeren har oplyst, identitetskontrollen, begrundelser og de valgte optagelser slettes. Nummer, datoer, ønske, afgørelse og antal optagelser med hvert resultat bevares. Gem kvitteringer, og send brevet først.";
-        closed_help: "The case is closed. Nothing of what the caller told is kept.", "Sagen er lukket. Intet af det, borgeren oplyste, er gemt.";
+        closed_help: "The case is closed. Nothing of what the caller said is kept.", "Sagen er lukket. Intet af det, borgeren oplyste, er gemt.";
         closed: "Closed", "Lukket";
-        no_detail: "What the caller told is shown to those who answer callers.",
+        no_detail: "What the caller said is shown to those who answer callers.",
             "Det, borgeren har oplyst, vises kun for dem, der besvarer henvendelser.";
         done_open: "The case is opened.", "Sagen er oprettet.";
         done_identity: "Identity is noted.", "Identitetskontrollen er registreret.";
@@ -159,7 +159,7 @@ texts! {
         wrong_received: "A day of the last year, not after today.", "En dato inden for det seneste år, ikke efter i dag.";
         wrong_department: "Choose one of your departments.", "Vælg en af dine afdelinger.";
         wrong_value: "This value is not allowed.", "Værdien er ikke tilladt.";
-        intake_help: "Take down what the caller tells. The time limit of one month begins with the day of receipt.",
+        intake_help: "Take down what the caller says. The time limit of one month begins with the day of receipt.",
             "Skriv, hvad borgeren oplyser. Fristen på en måned løber fra den dag, henvendelsen er modtaget.";
         intake_save: "Open the case", "Opret sagen";
         cancel: "Cancel", "Annullér";
@@ -185,15 +185,15 @@ texts! {
         too_many: "There are more than could be compared: give a time or a smaller tolerance.",
             "Der er flere, end der kunne sammenlignes: Angiv et klokkeslæt eller en mindre margen.";
         try_other: "Search by something else", "Søg efter noget andet";
-        try_other_help: "What the caller told stays as it is in the case.", "Det, borgeren har oplyst, bevares uændret i sagen.";
+        try_other_help: "What the caller said stays as it is in the case.", "Det, borgeren har oplyst, bevares uændret i sagen.";
         find_again: "Search", "Søg";
-        as_told: "Search as told", "Søg efter det oplyste";
+        as_told: "Search by what was said", "Søg efter det oplyste";
         number_same: "same number", "samme nummer";
-        number_ending: "number ends so", "nummeret slutter sådan";
+        number_ending: "same last digits", "samme sidste cifre";
         number_off: "one digit of the number differs", "ét ciffer i nummeret afviger";
         number_unknown: "number not known", "nummeret er ukendt";
         called_same: "this number was called", "der blev ringet til dette nummer";
-        called_ending: "the called number ends so", "nummeret, der blev ringet til, slutter sådan";
+        called_ending: "same last digits of the called number", "samme sidste cifre i nummeret, der blev ringet til";
         called_off: "one digit of the called number differs", "ét ciffer i nummeret, der blev ringet til, afviger";
         called_unknown: "called number not known", "nummeret, der blev ringet til, er ukendt";
         name_exact: "same name", "samme navn";

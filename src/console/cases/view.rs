@@ -9,7 +9,7 @@ use super::CasesTexts;
 use crate::console::frame::Frame;
 use crate::console::when::date;
 
-/// A case. What the caller told, and all that follows, is there for whoever answers callers, until it is closed.
+/// A case. What the caller said, and all that follows, is there for whoever answers callers, until it is closed.
 #[derive(Debug, Deserialize)]
 pub(super) struct Case {
     /// Year and running number.
@@ -48,7 +48,7 @@ pub(super) struct Case {
     pub closed_at: Option<jiff::Timestamp>,
     /// How many recordings came to which outcome.
     pub counts: std::collections::BTreeMap<String, u64>,
-    /// What the caller told.
+    /// What the caller said.
     pub told: Option<Told>,
     /// How identity was checked.
     pub identity: Option<Identity>,
@@ -60,7 +60,7 @@ pub(super) struct Case {
     pub reason: Option<String>,
 }
 
-/// What a caller told.
+/// What a caller said.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct Told {
     /// Number called from.

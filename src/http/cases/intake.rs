@@ -45,7 +45,7 @@ pub(crate) struct OpenBody {
     /// Day on which the request was received, otherwise today.
     #[schema(value_type = Option<String>, format = Date)]
     pub received_on: Option<Date>,
-    /// What the caller told.
+    /// What the caller said.
     #[serde(default)]
     pub told: Told,
 }

@@ -25,7 +25,7 @@ use optag_core::private::Private;
 /// Maximum number of recordings of a case.
 const CHOSEN_MOST: usize = 100;
 
-/// What the caller told, instead of what stands there.
+/// What the caller said, instead of what stands there.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AmendBody {
@@ -93,7 +93,7 @@ pub(crate) struct StepBody {
     revision: i64,
 }
 
-/// Corrects or completes what the caller told.
+/// Corrects or completes what the caller said.
 #[utoipa::path(post, path = "/api/v1/cases/{case}/told", tag = "cases", params(("case" = String, Path)),
     request_body = AmendBody, responses(
     (status = 200, body = CaseView),
@@ -337,7 +337,7 @@ pub(crate) async fn repeat(
     Ok(Json(view(&services, &actor, case)))
 }
 
-/// Closes a case once each result is final: nothing of what the caller told is left.
+/// Closes a case once each result is final: nothing of what the caller said is left.
 #[utoipa::path(post, path = "/api/v1/cases/{case}/close", tag = "cases", params(("case" = String, Path)),
     request_body = StepBody, responses(
     (status = 200, body = CaseView),

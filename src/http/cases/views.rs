@@ -60,7 +60,7 @@ pub(crate) struct CaseView {
     /// How many recordings came to which outcome.
     #[schema(value_type = Object)]
     pub counts: BTreeMap<Outcome, u64>,
-    /// What the caller told.
+    /// What the caller said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub told: Option<Told>,
     /// How identity was checked.

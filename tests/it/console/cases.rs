@@ -129,7 +129,7 @@ async fn a_citizens_request_goes_from_intake_to_a_closed_case_in_danish_with_the
     enter(&browser, "Dansk").await;
     browser.until_shown("Ingen åbne sager").await;
 
-    // What the caller tells, with a misspelt name.
+    // What the caller says, with a misspelt name.
     enter(&browser, "Ny henvendelse").await;
     browser.until_shown("Fristen på en måned").await;
     fill(&browser, "department", "Demo").await;

@@ -178,7 +178,7 @@ async fn names_that_try_to_be_something_else_stay_text_on_a_telephone_too() {
     for id in &ids {
         server.stored(id).await;
     }
-    // And as what a caller tells. What hides or reorders text is refused there, so fewer cases than names.
+    // And as what a caller says. What hides or reorders text is refused there, so fewer cases than names.
     let mut pages = vec!["/recordings".to_owned(), "/cases".to_owned()];
     for name in HOSTILE {
         let told = json!({"number": "12 34 56 78", "name": name});
