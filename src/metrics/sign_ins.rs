@@ -103,7 +103,7 @@ pub fn provider_logout(result: ProviderLogout) {
     counter!(c::PROVIDER_LOGOUTS_TOTAL.name, "result" => result).increment(1);
 }
 
-/// Whether the provider answered when it was asked last.
-pub fn sign_in_provider_up(up: bool) {
-    gauge!(c::SIGN_IN_PROVIDER_UP.name).set(if up { 1.0 } else { 0.0 });
+/// Whether the provider did not answer as it must when it was asked last.
+pub fn sign_in_provider_away(away: bool) {
+    gauge!(c::SIGN_IN_PROVIDER_AWAY.name).set(if away { 1.0 } else { 0.0 });
 }

@@ -210,7 +210,7 @@ impl Known {
     fn tell(&self, away: Option<&Away>) {
         let up = away.is_none();
         self.is_up.store(up, Ordering::Relaxed);
-        metrics::sign_in_provider_up(up);
+        metrics::sign_in_provider_away(!up);
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if *told == Some(up) {
             return;

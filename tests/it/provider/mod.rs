@@ -449,14 +449,14 @@ async fn without_the_provider_nobody_new_comes_in_and_nobody_is_put_out() {
     site.fake.acts().down = true;
     let answer = on_the_way.get(server, &back).await;
     assert!(answer.status() == 503 && answer.text().await.unwrap().contains("svarer ikke lige nu"));
-    becomes("it is seen", async || server.metric("optag_sign_in_provider_up", "").await == 0.0).await;
+    becomes("it is seen", async || server.metric("optag_sign_in_provider_away", "").await == 1.0).await;
     let answer = site.visitor().get(server, "/sign-in/oidc").await;
     assert_eq!(answer.status(), 503);
     let page = site.visitor().get(server, "/sign-in?lang=da").await.text().await.unwrap();
     assert!(page.contains("City login svarer ikke lige nu"), "{page}");
     assert_eq!(ada.status(server, "/api/v1/recordings?purpose=training").await, 200, "she stays");
     site.fake.acts().down = false;
-    becomes("it is back", async || server.metric("optag_sign_in_provider_up", "").await == 1.0).await;
+    becomes("it is back", async || server.metric("optag_sign_in_provider_away", "").await == 0.0).await;
     site.signed_in().await;
     // A description that is not the provider's own, or leads where the recorder must not go.
     for (wrong, _) in [
