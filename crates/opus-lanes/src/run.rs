@@ -135,16 +135,29 @@ impl Room {
         }
     }
 
+    /// Has libopus' own function do the calls whose bits are set.
+    ///
+    /// # Safety
+    /// Suspended tasks wait for these calls, which are of that function.
+    unsafe fn redo(
+        &mut self,
+        calls: &[*mut Quantiser],
+        unfit: u32,
+        plain: unsafe extern "C" fn(*mut Quantiser),
+    ) {
+        for (_, &call) in calls.iter().enumerate().filter(|(n, _)| unfit & 1 << n != 0) {
+            self.counts.redone += u64::from(calls.len() > 1);
+            // SAFETY: the caller's promise.
+            unsafe { plain(call) };
+        }
+    }
+
     fn execute(&mut self, path: Path, kernel: Kernel, batch: &[(usize, Wait)]) {
         self.counts.calls += batch.len() as u64;
         self.counts.batches += 1;
         match kernel {
             Kernel::Quantiser(subframe) => {
-                let mut calls = [ptr::null_mut(); 16];
-                for (call, (_, wait)) in calls.iter_mut().zip(batch) {
-                    *call = wait.call.cast::<Quantiser>();
-                }
-                let calls = &calls[..batch.len()];
+                let calls = &pointers::<Quantiser>(batch)[..batch.len()];
                 // SAFETY: suspended tasks wait for these calls; the path is one of this processor's.
                 unsafe {
                     let unfit = match (path, subframe) {
@@ -159,18 +172,11 @@ impl Room {
                         (_, 80) => quantise_avx2::<80, 16>(&mut self.quantiser, calls),
                         _ => u32::MAX,
                     };
-                    for (_, &call) in calls.iter().enumerate().filter(|(n, _)| unfit & 1 << n != 0) {
-                        self.counts.redone += u64::from(calls.len() > 1);
-                        opus_lanes_plain_quantiser(call);
-                    }
+                    self.redo(calls, unfit, opus_lanes_plain_quantiser);
                 }
             }
             Kernel::OneState(subframe) => {
-                let mut calls = [ptr::null_mut(); 16];
-                for (call, (_, wait)) in calls.iter_mut().zip(batch) {
-                    *call = wait.call.cast::<Quantiser>();
-                }
-                let calls = &calls[..batch.len()];
+                let calls = &pointers::<Quantiser>(batch)[..batch.len()];
                 // SAFETY: suspended tasks wait for these calls; the path is one of this processor's.
                 unsafe {
                     let z = &mut self.quantiser;
@@ -182,18 +188,11 @@ impl Room {
                         (_, 80) => quantise_one_avx2::<80, 16>(z, calls),
                         _ => u32::MAX,
                     };
-                    for (_, &call) in calls.iter().enumerate().filter(|(n, _)| unfit & 1 << n != 0) {
-                        self.counts.redone += u64::from(calls.len() > 1);
-                        opus_lanes_plain_one_state(call);
-                    }
+                    self.redo(calls, unfit, opus_lanes_plain_one_state);
                 }
             }
             Kernel::Warped(_) => {
-                let mut calls = [ptr::null_mut(); 16];
-                for (call, (_, wait)) in calls.iter_mut().zip(batch) {
-                    *call = wait.call.cast::<Warped>();
-                }
-                let calls = &calls[..batch.len()];
+                let calls = &pointers::<Warped>(batch)[..batch.len()];
                 // SAFETY: suspended tasks wait for these calls; the path is one of this processor's.
                 unsafe {
                     match (path, warped::fused()) {
@@ -214,6 +213,13 @@ impl Room {
             }
         }
     }
+}
+
+/// What the tasks of a batch call, at most 16.
+fn pointers<T>(batch: &[(usize, Wait)]) -> [*mut T; 16] {
+    let mut calls = [ptr::null_mut(); 16];
+    calls.iter_mut().zip(batch).for_each(|(call, (_, wait))| *call = wait.call.cast());
+    calls
 }
 
 /// Runs a slot until it waits or has ended.

@@ -218,7 +218,9 @@ unsafe fn quantise<S: Simd, const SUB: usize, const TAPS: usize>(
         let m = Memory::<S>::new(z);
         let (mut state, fixed) = state::begin::<S, SUB, TAPS>(&m, &mut batch);
         for k in 0..4 {
-            let has_lag = subframe::prepare::<S, SUB, TAPS>(&m, &mut batch, &mut state, k);
+            let has_lag = subframe::prepare::<S, SUB, TAPS>(&m, &mut batch, k, |call, s, u| {
+                subframe::decide_half::<S, SUB>(&m, call, s, &mut state, u);
+            });
             let taps = subframe::taps::<S, TAPS>(&m, &batch, k);
             subframe::rescale::<S, SUB, TAPS>(&m, &batch, &mut state, k);
             let facts =

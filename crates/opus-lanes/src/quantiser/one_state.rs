@@ -10,7 +10,7 @@ mod in_and_out;
 use super::at_lag::AtLag;
 use super::memory::Memory;
 use super::sample::{Facts, candidates};
-use super::subframe::{scale, whiten};
+use super::subframe::prepare;
 use super::{Batch, ONE, Quantiser, SHAPING, Scratch};
 use crate::simd::{Avx2, Avx512, Multiplier, Simd, multiplier, negate_where, smulwb};
 
@@ -98,7 +98,7 @@ unsafe fn quantise<S: Simd, const SUB: usize, const TAPS: usize>(
         let rows = Rows::new(&m);
         let (mut state, fixed) = in_and_out::begin::<S, SUB>(&m, rows, &batch);
         for k in 0..4 {
-            let has_lag = prepare::<S, SUB, TAPS>(&m, &mut batch, k);
+            let has_lag = prepare::<S, SUB, TAPS>(&m, &mut batch, k, |_, stream, _| stream.decided = k * SUB);
             let taps = taps::<S, TAPS>(&m, &batch, k);
             rescale::<S, SUB, TAPS>(&m, rows, &batch, &mut state, k);
             let facts = Facts { voiced: batch.any_voiced, lag: has_lag, generous: batch.any_generous };
@@ -136,53 +136,6 @@ pub(crate) unsafe fn quantise_one_avx512<const SUB: usize, const TAPS: usize>(
     unsafe { quantise::<Avx512, SUB, TAPS>(z, calls) }
 }
 
-/// Prepares subframe `k` of each stream. Returns whether any has a pitch lag.
-#[inline(always)]
-unsafe fn prepare<S: Simd, const SUB: usize, const TAPS: usize>(
-    m: &Memory<S>,
-    batch: &mut Batch<'_>,
-    k: usize,
-) -> bool {
-    let w = S::W;
-    let (past, now) = (4 * SUB, k * SUB);
-    let mut any_lag = false;
-    // SAFETY: the caller's promise.
-    unsafe {
-        for u in batch.calls.len()..w {
-            (0..16).for_each(|row| *m.stream_row(row).add(u) = 0);
-            *m.stream_row(4).add(u) = ((past + now + 1) * w + u) as i32;
-            *m.stream_row(6).add(u) = ONE;
-        }
-        for (u, (&call, s)) in batch.calls.iter().zip(&mut batch.streams).enumerate() {
-            let call = &*call;
-            let mut whitened = None;
-            if s.voiced {
-                s.lag = *call.lags.add(k) as usize;
-                if k == 0 || (k == 2 && s.interpolated) {
-                    whitened = Some(whiten::<SUB, TAPS>(call, s, k));
-                    s.decided = now;
-                }
-            }
-            scale::<S, SUB>(m, call, s, u, k, whitened.as_ref());
-            any_lag |= s.lag > 0;
-            *m.stream_row(0).add(u) = *call.harmonic.add(k) >> 2;
-            *m.stream_row(1).add(u) = *call.harmonic.add(k) >> 1;
-            *m.stream_row(2).add(u) = -i32::from(s.lag > 0);
-            *m.stream_row(3).add(u) = -i32::from(s.voiced);
-            *m.stream_row(4).add(u) = ((past + now + 1 - s.lag) * w + u) as i32;
-            *m.stream_row(5).add(u) = *call.gains.add(k) >> 6;
-            *m.stream_row(6).add(u) = s.rescaled[k];
-            *m.stream_row(7).add(u) = *call.tilt.add(k);
-            *m.stream_row(8).add(u) = *call.lf.add(k);
-            *m.stream_row(9).add(u) = *call.lf.add(k) >> 16;
-            for j in 0..5 {
-                *m.stream_row(10 + j).add(u) = (*call.ltp.add(k * 5 + j)).into();
-            }
-        }
-    }
-    any_lag
-}
-
 /// The coefficients of subframe `k`, after [`prepare`].
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // Vectors are not moved through iterators.
@@ -215,7 +168,7 @@ unsafe fn taps<S: Simd, const TAPS: usize>(m: &Memory<S>, batch: &Batch<'_>, k: 
             ltp[j] = multiplier::<S>(m.streams(10 + j));
         }
         let [tilt, lf_low, lf_high] = [7, 8, 9].map(|row| multiplier::<S>(m.streams(row)));
-        Taps { shaping, lpc, ltp, tilt, lf_low, lf_high, gain: m.streams(5) }
+        Taps { shaping, lpc, ltp, tilt, lf_low, lf_high, gain: m.streams(15) }
     }
 }
 

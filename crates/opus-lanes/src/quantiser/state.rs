@@ -3,7 +3,7 @@
 
 use super::fixed::{saturate16, shift_round, smulww};
 use super::memory::{Memory, twice};
-use super::{Batch, DELAY, RING, SHAPING, TOO_HIGH, path_word};
+use super::{Batch, DELAY, NsqState, Quantiser, RING, SHAPING, Stream, TOO_HIGH, path_word};
 use crate::simd::Simd;
 
 unsafe extern "C" {
@@ -64,7 +64,6 @@ pub(super) unsafe fn begin<S: Simd, const SUB: usize, const TAPS: usize>(
     let l = 2 * w;
     let past = 4 * SUB;
     let pairs = TAPS / 2;
-    let longest_lag = 18 * SUB / 5;
     // SAFETY: the caller's promise.
     unsafe {
         for lane in 0..l {
@@ -108,10 +107,7 @@ pub(super) unsafe fn begin<S: Simd, const SUB: usize, const TAPS: usize>(
                     *m.lower.add(j * l + lane) = (newer & 0xffff) | (older << 16);
                 }
             }
-            let row = m.shaping.add((past + s.delay) * w + u);
-            for back in 1..=longest_lag + 3 {
-                *row.sub(back * w) = nsq.shaping[past - back];
-            }
+            take_shaping::<S, SUB>(m, nsq, s.delay, u);
         }
         let zero = S::splat(0);
         let seed = m.lanes(0);
@@ -213,23 +209,65 @@ pub(super) unsafe fn end<S: Simd, const SUB: usize, const TAPS: usize>(
             for j in 0..order {
                 nsq.ar[j] = *m.ar.add(j * l + place);
             }
-            // What lies above the order is scaled nevertheless.
-            for state in &mut nsq.ar[order..] {
-                *state = s.rescaled.iter().fold(*state, |state, &by| smulww(by, state));
-            }
             nsq.lf_ar = *m.lane_row(5).add(lane);
             nsq.difference = *m.lane_row(6).add(lane);
-            nsq.last_lag = *call.lags.add(3);
-            nsq.last_gain = *call.gains.add(3);
-            nsq.rewhitened = 0;
-            nsq.shaping_at = (past + frame) as i32;
-            nsq.ltp_at = (past + frame - s.decided) as i32;
-            nsq.out.copy_within(frame..2 * frame, 0);
-            for t in 0..frame {
-                let value = *m.shaping.add((past + t + s.delay) * w + u);
-                nsq.shaping[t] = value;
-                nsq.shaping[frame + t] = value;
-            }
+            give_frame::<S, SUB>(m, call, s, u);
+        }
+    }
+}
+
+/// Gives a stream's encoder what any number of states leaves of a frame.
+///
+/// # Safety
+/// As [`super::quantise`].
+#[inline(always)]
+pub(super) unsafe fn give_frame<S: Simd, const SUB: usize>(
+    m: &Memory<S>,
+    call: &Quantiser,
+    s: &Stream,
+    u: usize,
+) {
+    let frame = 4 * SUB;
+    let past = frame;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let nsq = &mut *call.nsq;
+        // What lies above the order is scaled nevertheless.
+        for above in &mut nsq.ar[call.shaping_order as usize..] {
+            *above = s.rescaled.iter().fold(*above, |above, &by| smulww(by, above));
+        }
+        nsq.last_lag = *call.lags.add(3);
+        nsq.last_gain = *call.gains.add(3);
+        nsq.rewhitened = 0;
+        nsq.shaping_at = (past + frame) as i32;
+        nsq.ltp_at = (past + frame - s.decided) as i32;
+        nsq.out.copy_within(frame..2 * frame, 0);
+        for t in 0..frame {
+            let value = *m.shaping.add((past + t + s.delay) * S::W + u);
+            nsq.shaping[t] = value;
+            nsq.shaping[frame + t] = value;
+        }
+    }
+}
+
+/// Takes in what is read of long-term shaping before the frame.
+///
+/// # Safety
+/// As [`super::quantise`].
+#[inline(always)]
+pub(super) unsafe fn take_shaping<S: Simd, const SUB: usize>(
+    m: &Memory<S>,
+    nsq: &NsqState,
+    delay: usize,
+    u: usize,
+) {
+    let past = 4 * SUB;
+    let longest_lag = 18 * SUB / 5;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let row = m.shaping.add((past + delay) * S::W + u);
+        for back in 1..=longest_lag + 3 {
+            *row.sub(back * S::W) = nsq.shaping[past - back];
         }
     }
 }

@@ -24,7 +24,8 @@ pub(super) struct Taps<S: Simd> {
     pub(super) lf_high: [Multiplier<S>; 2],
 }
 
-/// Prepares subframe `k` of each stream. Returns whether any has a pitch lag.
+/// Prepares subframe `k` of each stream. Where the filters of a stream change in mid-frame, `at_half` is called first.
+/// Returns whether any has a pitch lag.
 ///
 /// # Safety
 /// As [`super::quantise`].
@@ -32,8 +33,8 @@ pub(super) struct Taps<S: Simd> {
 pub(super) unsafe fn prepare<S: Simd, const SUB: usize, const TAPS: usize>(
     m: &Memory<S>,
     batch: &mut Batch<'_>,
-    state: &mut State<S>,
     k: usize,
+    mut at_half: impl FnMut(&Quantiser, &mut Stream, usize),
 ) -> bool {
     let w = S::W;
     let past = 4 * SUB;
@@ -54,7 +55,7 @@ pub(super) unsafe fn prepare<S: Simd, const SUB: usize, const TAPS: usize>(
                 s.lag = lag;
                 if k == 0 || (k == 2 && s.interpolated) {
                     if k == 2 {
-                        decide_half::<S, SUB>(m, call, s, state, u);
+                        at_half(call, s, u);
                     }
                     whitened = Some(whiten::<SUB, TAPS>(call, s, k));
                 }
@@ -74,14 +75,18 @@ pub(super) unsafe fn prepare<S: Simd, const SUB: usize, const TAPS: usize>(
             for j in 0..5 {
                 *m.stream_row(10 + j).add(u) = (*call.ltp.add(k * 5 + j)).into();
             }
+            *m.stream_row(15).add(u) = *call.gains.add(k) >> 6;
         }
     }
     any_lag
 }
 
 /// Makes all decisions of the first half of the frame, as the filters change then.
+///
+/// # Safety
+/// As [`super::quantise`].
 #[inline(always)]
-unsafe fn decide_half<S: Simd, const SUB: usize>(
+pub(super) unsafe fn decide_half<S: Simd, const SUB: usize>(
     m: &Memory<S>,
     call: &Quantiser,
     s: &mut Stream,
@@ -126,11 +131,8 @@ unsafe fn decide_half<S: Simd, const SUB: usize>(
 }
 
 /// The past output through the filter of the subframe: `silk_LPC_analysis_filter`.
-///
-/// # Safety
-/// As [`super::quantise`].
 #[inline(always)]
-pub(super) unsafe fn whiten<const SUB: usize, const TAPS: usize>(
+unsafe fn whiten<const SUB: usize, const TAPS: usize>(
     call: &Quantiser,
     s: &Stream,
     k: usize,
@@ -153,11 +155,8 @@ pub(super) unsafe fn whiten<const SUB: usize, const TAPS: usize>(
 }
 
 /// Divides what comes in, and what was before at the pitch lag, by the gain.
-///
-/// # Safety
-/// As [`super::quantise`].
 #[inline(always)]
-pub(super) unsafe fn scale<S: Simd, const SUB: usize>(
+unsafe fn scale<S: Simd, const SUB: usize>(
     m: &Memory<S>,
     call: &Quantiser,
     s: &mut Stream,

@@ -1,9 +1,8 @@
 //! The states of a batch: how they come from and go to those of the encoders.
 
 use super::{Fixed, OUTPUTS_BEFORE, Rows, State};
-use crate::quantiser::fixed::smulww;
 use crate::quantiser::memory::Memory;
-use crate::quantiser::state::OFFSETS;
+use crate::quantiser::state::{OFFSETS, give_frame, take_shaping};
 use crate::quantiser::{Batch, SHAPING};
 use crate::simd::Simd;
 
@@ -19,7 +18,6 @@ pub(super) unsafe fn begin<S: Simd, const SUB: usize>(
 ) -> (State<S>, Fixed<S>) {
     let w = S::W;
     let past = 4 * SUB;
-    let longest_lag = 18 * SUB / 5;
     let mut order = 0;
     // SAFETY: the caller's promise.
     unsafe {
@@ -43,10 +41,7 @@ pub(super) unsafe fn begin<S: Simd, const SUB: usize>(
             for j in 0..SHAPING {
                 *rows.differences.sub((j + 2) * w).add(u) = nsq.ar[j];
             }
-            let row = m.shaping.add(past * w + u);
-            for back in 1..=longest_lag + 3 {
-                *row.sub(back * w) = nsq.shaping[past - back];
-            }
+            take_shaping::<S, SUB>(m, nsq, 0, u);
         }
         let lambda = m.streams(1);
         let fixed = Fixed {
@@ -75,7 +70,6 @@ pub(super) unsafe fn end<S: Simd, const SUB: usize>(
 ) {
     let w = S::W;
     let frame = 4 * SUB;
-    let past = frame;
     // SAFETY: the caller's promise.
     unsafe {
         S::store(m.stream_row(0), state.seed);
@@ -97,23 +91,9 @@ pub(super) unsafe fn end<S: Simd, const SUB: usize>(
             for j in 0..order {
                 nsq.ar[j] = *rows.differences.add((frame - 2 - j) * w + u);
             }
-            // What lies above the order is scaled nevertheless.
-            for above in &mut nsq.ar[order..] {
-                *above = s.rescaled.iter().fold(*above, |above, &by| smulww(by, above));
-            }
             nsq.seed = *m.stream_row(0).add(u);
             nsq.lf_ar = *m.stream_row(1).add(u);
-            nsq.last_lag = *call.lags.add(3);
-            nsq.last_gain = *call.gains.add(3);
-            nsq.rewhitened = 0;
-            nsq.shaping_at = (past + frame) as i32;
-            nsq.ltp_at = (past + frame - s.decided) as i32;
-            nsq.out.copy_within(frame..2 * frame, 0);
-            for t in 0..frame {
-                let value = *m.shaping.add((past + t) * w + u);
-                nsq.shaping[t] = value;
-                nsq.shaping[frame + t] = value;
-            }
+            give_frame::<S, SUB>(m, call, s, u);
         }
     }
 }
