@@ -11,6 +11,7 @@ use url::Url;
 
 use super::settings::ProviderSettings;
 use crate::pem;
+use optag_core::error_chain::causes;
 
 /// Largest answer that is read. Units: bytes.
 const ANSWER_BYTES: usize = 512 << 10;
@@ -123,18 +124,4 @@ fn failed(error: reqwest::Error) -> HttpError {
     // An address may have secrets of a request in its query.
     let error = error.without_url();
     if error.is_timeout() { HttpError::TimedOut } else { HttpError::Unreachable(causes(&error)) }
-}
-
-/// An error with its causes.
-pub(super) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let cause = error.to_string();
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-        source = error.source();
-    }
-    text
 }

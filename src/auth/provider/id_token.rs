@@ -16,11 +16,11 @@ use serde_json::Value;
 
 use super::attempt::Attempt;
 use super::claims::{claim, has_groups};
-use super::http::causes;
 use super::known::{Away, FOR_TOKENS, Metadata, Naming, SIGNATURES};
 use super::refusal::NotByProvider;
 use super::relying_party::ProviderSignIns;
 use optag_core::clock::WallTime;
+use optag_core::error_chain::causes;
 
 /// How long ago an ID token may have been made that was asked for just now.
 const ID_TOKEN_AGE: Duration = Duration::from_secs(600);

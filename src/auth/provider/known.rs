@@ -17,9 +17,10 @@ use openidconnect::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::http::{Http, causes};
+use super::http::Http;
 use super::settings::ProviderSettings;
 use crate::metrics;
+use optag_core::error_chain::causes;
 use optag_core::throttle::Throttle;
 
 /// Signatures that are taken: with a key of the provider alone. Never `none`, never with the client's secret.
