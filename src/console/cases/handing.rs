@@ -91,10 +91,8 @@ pub(in crate::console) async fn sheet(
     Path((number, id)): Path<(String, String)>,
     Query(wanted): Query<Wanted>,
 ) -> Response {
-    if !is_number(&number) || !is_id(&id) {
-        return frame.not_found();
-    }
-    document(&frame, &format!("{}/recordings/{id}/sheet", api(&number)), &wanted).await
+    let Some(recording) = recording(&number, &id) else { return frame.not_found() };
+    document(&frame, &format!("{recording}/sheet"), &wanted).await
 }
 
 async fn document(frame: &Frame, path: &str, wanted: &Wanted) -> Response {
@@ -104,9 +102,10 @@ async fn document(frame: &Frame, path: &str, wanted: &Wanted) -> Response {
     answer.unwrap_or_else(|failure| frame.failed(&failure))
 }
 
-/// An id becomes part of an address.
-fn is_id(id: &str) -> bool {
-    id.parse::<optag_core::id::CallId>().is_ok()
+/// Address of a recording of a case in the API; none if one of the two is none.
+fn recording(number: &str, id: &str) -> Option<String> {
+    let id: optag_core::id::CallId = id.parse().ok()?;
+    is_number(number).then(|| format!("{}/recordings/{id}", api(number)))
 }
 
 /// Asks how a recording is handed out.
@@ -180,14 +179,12 @@ pub(in crate::console) async fn file(
     Path((number, id)): Path<(String, String)>,
     Form(sent): Form<Sent<Given>>,
 ) -> Response {
-    if !is_number(&number) || !is_id(&id) {
-        return frame.not_found();
-    }
+    let Some(recording) = recording(&number, &id) else { return frame.not_found() };
     let mut body = sent.fields.body();
     if !sent.fields.passphrase.is_empty() {
         body["passphrase"] = sent.fields.passphrase.as_str().into();
     }
-    let address = format!("{}/recordings/{id}/handout", api(&number));
+    let address = format!("{recording}/handout");
     match frame.asking().pass_on(Method::POST, &address, Some(&sent.key), Some(&body)).await {
         Ok(answer) => answer,
         Err(failure) => failed(&frame, &number, &id, &sent.fields, &failure).await,
@@ -200,12 +197,10 @@ pub(in crate::console) async fn link(
     Path((number, id)): Path<(String, String)>,
     Form(sent): Form<Sent<Given>>,
 ) -> Response {
-    if !is_number(&number) || !is_id(&id) {
-        return frame.not_found();
-    }
+    let Some(recording) = recording(&number, &id) else { return frame.not_found() };
     let mut body = sent.fields.body();
     body["expires_hours"] = sent.fields.hours.parse::<u32>().unwrap_or_default().into();
-    let address = format!("{}/recordings/{id}/links", api(&number));
+    let address = format!("{recording}/links");
     let made = match frame.change::<Made>(Method::POST, &address, &sent.key, Some(&body)).await {
         Ok(made) => made,
         Err(failure) => return failed(&frame, &number, &id, &sent.fields, &failure).await,
@@ -275,10 +270,8 @@ pub(in crate::console) async fn revoke(
     Path((number, id)): Path<(String, String)>,
     Form(sent): Form<Sent<()>>,
 ) -> Response {
-    if !is_number(&number) || !is_id(&id) {
-        return frame.not_found();
-    }
-    let address = format!("{}/recordings/{id}/links", api(&number));
+    let Some(recording) = recording(&number, &id) else { return frame.not_found() };
+    let address = format!("{recording}/links");
     match frame.asking().change(Method::DELETE, &address, &sent.key, None).await {
         Ok(_) => frame.go(&format!("/cases/{number}?done=revoke")),
         Err(failure) => conflict(&frame, &number, &failure).await,
