@@ -448,6 +448,27 @@ mod tests {
         assert!(sweeper.erasure.log.is_erased(later));
     }
 
+    fn allow_holds(erasure: &mut EraseService, dir: &std::path::Path) {
+        let policy = HoldPolicy { allowed: true, lawful_bases: vec!["court".into()], ends_anyway: false };
+        let holds = Holds::open(&dir.join("holds.json"), policy).unwrap();
+        erasure.guard = DeletionGuard::new(optag_core::signing::Signer::from_seed(&[7; 32]).unwrap(), holds);
+    }
+
+    /// Holds a recording for a day.
+    async fn place_hold(erasure: &EraseService, id: CallId) {
+        let at = id.admitted_at();
+        let hold = Hold {
+            id,
+            until: erasure.clock.wall().plus_days(1),
+            reason: "case".into(),
+            lawful_basis: Some("court".into()),
+            by: "ada".into(),
+            at,
+        };
+        let index = &erasure.stores.index;
+        erasure.guard.holds.place(index, hold, at.plus_days(90), 0).await.unwrap();
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn invariant_06_a_withdrawn_call_that_ended_with_its_process_has_its_outcome() {
         let dir = tempfile::tempdir().unwrap();
@@ -479,9 +500,7 @@ mod tests {
         use optag_storage::archive::vault::{Escrow, Vault};
         let dir = tempfile::tempdir().unwrap();
         let mut erasure = erasure(dir.path()).await;
-        let policy = HoldPolicy { allowed: true, lawful_bases: vec!["court".into()], ends_anyway: false };
-        let holds = Holds::open(&dir.path().join("holds.json"), policy).unwrap();
-        erasure.guard = DeletionGuard::new(optag_core::signing::Signer::from_seed(&[7; 32]).unwrap(), holds);
+        allow_holds(&mut erasure, dir.path());
         let master = || optag_storage::spool::MasterKey::from_bytes(&[3; 32]).unwrap();
         let (store, in_store) = (erasure.stores.store.clone(), Some(Escrow { recipient: None, dir: None }));
         let open = |name: &str| Arc::new(DayKeys::open(&dir.path().join(name), master()).unwrap());
@@ -490,16 +509,8 @@ mod tests {
         let held = object(&erasure, 0).await;
         let kept = day(held.admitted_at());
         lost.recipient(kept, end_of(kept).plus_days(7)).await.unwrap();
-        let hold = Hold {
-            id: held,
-            until: erasure.clock.wall().plus_days(1),
-            reason: "case".into(),
-            lawful_basis: Some("court".into()),
-            by: "ada".into(),
-            at: held.admitted_at(),
-        };
         let index = erasure.stores.index.clone();
-        erasure.guard.holds.place(&index, hold, held.admitted_at().plus_days(90), 0).await.unwrap();
+        place_hold(&erasure, held).await;
         let (sweeper, over) = (sweeper(erasure, dir.path()), end_of(kept).plus_days(9));
         let copies = async || store.copies("recordings/keys/").await.unwrap().len();
         sweeper.sweep(over, true).await;
@@ -513,24 +524,14 @@ mod tests {
     async fn a_hold_stops_expiry_until_it_ends_and_what_is_erased_and_there_again_goes_anew() {
         let dir = tempfile::tempdir().unwrap();
         let mut erasure = erasure(dir.path()).await;
-        let policy = HoldPolicy { allowed: true, lawful_bases: vec!["court".into()], ends_anyway: false };
-        let holds = Holds::open(&dir.path().join("holds.json"), policy).unwrap();
-        erasure.guard = DeletionGuard::new(optag_core::signing::Signer::from_seed(&[7; 32]).unwrap(), holds);
+        allow_holds(&mut erasure, dir.path());
         // The one that is held comes between the others, in whatever order they are looked at.
         let mut all = [object(&erasure, 0).await, object(&erasure, 0).await, object(&erasure, 0).await];
         all.sort_unstable();
         let [free, held, other] = all;
         let made = held.admitted_at();
-        let hold = Hold {
-            id: held,
-            until: erasure.clock.wall().plus_days(1),
-            reason: "case".into(),
-            lawful_basis: Some("court".into()),
-            by: "ada".into(),
-            at: made,
-        };
         let index = erasure.stores.index.clone();
-        erasure.guard.holds.place(&index, hold, made.plus_days(90), 0).await.unwrap();
+        place_hold(&erasure, held).await;
         let sweeper = sweeper(erasure, dir.path());
         let erasure = &sweeper.erasure;
         let over = made.plus_days(91);
